@@ -1,0 +1,121 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "base/bytes.h"
+#include "base/unique_fd.h"
+
+namespace ztmpfs {
+
+/// The parts of the metadata memfd, in the order in which they lie there.
+enum class RegionId : uint32_t {
+  kHeader,     ///< ImageHeader
+  kRequests,   ///< fs: one RequestRecord per reader (intent and outcome)
+  kHandles,    ///< pool: where each object lies
+  kBlocks,     ///< store: one slot per block of a file
+  kInodes,     ///< fs
+  kNames,      ///< fs: directory entries with short names
+  kLongNames,  ///< fs: directory entries with long names
+  kCount,
+};
+
+/// What a new image is made for. `capacity` bounds each table and, four times over, the arena; it is address space,
+/// not memory, and the highest that `size` can ever be set to.
+struct ImageGeometry {
+  Bytes capacity = 64 * kGiB;
+  Bytes block_size = 32 * kKiB;
+  uint32_t request_slots = 2;
+  Bytes request_buffer_size = kMiB + 2 * kPageSize;
+};
+
+/// First page of the metadata memfd. Durable; all of it but `inode_generation_floor` is constant once created.
+struct ImageHeader {
+  static constexpr uint64_t kMagic = 0x7366706d747a0001;  // "ztmpfs", reversed, and a byte order mark
+  static constexpr uint32_t kLayoutVersion = 1;
+
+  std::atomic<uint64_t> magic;  ///< stored last: an image without it is not finished
+  uint32_t layout_version;
+  uint32_t request_slots;
+  ImageGeometry geometry;
+  std::array<uint64_t, 2> identity;  ///< random, the same for the life of the image
+  struct Extent {
+    Bytes offset;
+    Bytes length;
+  };
+  std::array<Extent, size_t(RegionId::kCount)> regions;
+  /// No inode on a page of the table that was given back had a generation this high.
+  std::atomic<uint32_t> inode_generation_floor;
+};
+
+/// A page-aligned part of a mapped memfd. Not owning; valid as long as its Image.
+class Region {
+ public:
+  Region() = default;
+  Region(std::byte* base, Bytes length, int fd, Bytes fd_offset)
+      : base_(base), length_(length), fd_(fd), fd_offset_(fd_offset) {}
+
+  std::byte* base() const { return base_; }
+  Bytes length() const { return length_; }
+  /// Gives the pages of [offset, offset + length) back to the OS; they read as zeros afterwards.
+  void punch(Bytes offset, Bytes length) const;
+  /// Makes the pages resident and writable in this process's page table (MADV_POPULATE_WRITE).
+  /// False if the kernel has no memory for them.
+  [[nodiscard]] bool populate(Bytes offset, Bytes length) const;
+  /// Calls visit(offset, length) for each run of pages that are resident, in ascending order.
+  template <class Visitor>
+  void for_each_resident(Visitor&& visit) const {
+    Bytes offset = 0;
+    Bytes length = 0;
+    while (next_resident(offset + length, offset, length)) visit(offset, length);
+  }
+
+ private:
+  bool next_resident(Bytes from, Bytes& offset, Bytes& length) const;
+
+  std::byte* base_ = nullptr;
+  Bytes length_ = 0;
+  int fd_ = -1;
+  Bytes fd_offset_ = 0;
+};
+
+/// The descriptors of an image: all that a holder needs to keep.
+struct ImageFiles {
+  UniqueFd meta;     ///< header and tables
+  UniqueFd data;     ///< the arena
+  UniqueFd buffers;  ///< request buffers
+
+  /// Makes the memfds and writes the header. Throws std::system_error.
+  static ImageFiles create(const ImageGeometry& geometry);
+};
+
+/// The state of a mount, mapped into this process (DESIGN: "Crash survival"). Everything durable lies in it.
+class Image {
+ public:
+  /// Maps the files; throws std::runtime_error with the reason if they are not an image of this layout version.
+  explicit Image(ImageFiles files);
+  ~Image();
+  Image(const Image&) = delete;
+  Image& operator=(const Image&) = delete;
+
+  ImageHeader& header() const { return *reinterpret_cast<ImageHeader*>(meta_.base()); }
+  const ImageGeometry& geometry() const { return header().geometry; }
+  Region meta() const { return meta_; }
+  Region region(RegionId id) const;
+  Region data() const { return data_; }
+  /// The buffer of one reader, from the buffers memfd.
+  Region buffer(uint32_t slot) const;
+  /// Memory that the image holds now: the sum of its files' blocks.
+  Bytes allocated() const;
+  const ImageFiles& files() const { return files_; }
+
+ private:
+  ImageFiles files_;
+  Region meta_;
+  Region data_;
+  Region buffers_;
+};
+
+}  // namespace ztmpfs

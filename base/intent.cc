@@ -1,0 +1,31 @@
+#include "base/intent.h"
+
+#include <cstring>
+
+namespace ztmpfs {
+
+void IntentRecord::apply(std::byte* meta_base) const {
+  for (size_t i = 0; i < count; ++i) {
+    const Store& store = stores[i];
+    // Relaxed atomic stores: lock-free readers of a single word must never see half of it.
+    if (store.width == 4) {
+      std::atomic_ref(*reinterpret_cast<uint32_t*>(meta_base + store.offset))
+          .store(static_cast<uint32_t>(store.value), std::memory_order_relaxed);
+    } else {
+      std::atomic_ref(*reinterpret_cast<uint64_t*>(meta_base + store.offset)).store(store.value, std::memory_order_relaxed);
+    }
+  }
+}
+
+void Transaction::add(std::byte* field, uint32_t width, uint64_t value) {
+  ZTMPFS_CHECK(intent_.count < IntentRecord::kStoresMax, "an intent has too many stores");
+  intent_.stores[intent_.count++] = {width, 0, static_cast<uint64_t>(field - meta_base_), value};
+}
+
+void Transaction::commit() {
+  intent_.state.store(IntentRecord::kCommitted, std::memory_order_release);
+  intent_.apply(meta_base_);
+  intent_.state.store(IntentRecord::kApplied, std::memory_order_release);
+}
+
+}  // namespace ztmpfs

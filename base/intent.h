@@ -1,0 +1,63 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+#include "base/check.h"
+
+namespace ztmpfs {
+
+/// Stores that must all happen or none, logged as absolute new values (a redo record). Durable, one per reader.
+///
+/// IDLE -> COMMITTED -> APPLIED -> (reply) -> IDLE. All locks that cover the records are held from before COMMITTED
+/// until APPLIED is stored: so COMMITTED intents never overlap and recovery may apply them in any order.
+/// A state other than IDLE also says that the outcome stored beside the intent is valid.
+struct IntentRecord {
+  enum State : uint32_t { kIdle, kCommitted, kApplied };
+  static constexpr size_t kStoresMax = 48;
+
+  struct Store {
+    uint32_t width;   ///< bytes: 4 or 8
+    uint32_t unused;
+    uint64_t offset;  ///< from the start of the metadata memfd
+    uint64_t value;
+  };
+
+  std::atomic<uint32_t> state;
+  uint32_t count;
+  std::array<Store, kStoresMax> stores;
+
+  /// Does the stores. Idempotent.
+  void apply(std::byte* meta_base) const;
+};
+
+/// Collects the stores of one intent, then commits and applies them.
+class Transaction {
+ public:
+  /// `meta_base` is where the metadata memfd is mapped; every field set must lie in it.
+  Transaction(IntentRecord& intent, std::byte* meta_base) : intent_(intent), meta_base_(meta_base) {
+    ZTMPFS_CHECK(intent.state.load(std::memory_order_relaxed) != IntentRecord::kCommitted, "an intent is open");
+    intent.count = 0;
+  }
+
+  /// Plans `field = value`. The caller holds the lock that covers the field until commit() has returned.
+  template <class T>
+  void set(T& field, std::type_identity_t<T> value) {
+    static_assert(std::is_integral_v<T> && (sizeof(T) == 4 || sizeof(T) == 8));
+    add(reinterpret_cast<std::byte*>(&field), sizeof(T), static_cast<uint64_t>(value));
+  }
+
+  /// The point of no return: after it the stores happen, in this process or in its successor.
+  void commit();
+
+ private:
+  void add(std::byte* field, uint32_t width, uint64_t value);
+
+  IntentRecord& intent_;
+  std::byte* meta_base_;
+};
+
+}  // namespace ztmpfs

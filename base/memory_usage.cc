@@ -1,0 +1,69 @@
+#include "base/memory_usage.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <fstream>
+#include <optional>
+#include <string>
+
+namespace ztmpfs {
+
+namespace {
+
+constexpr const char* kCgroup1Root = "/sys/fs/cgroup/memory";
+constexpr const char* kCgroup2Root = "/sys/fs/cgroup";
+
+std::optional<Bytes> read_number(const std::string& path) {
+  std::ifstream file(path);
+  Bytes number = 0;
+  if (!(file >> number)) return std::nullopt;  // absent, or "max"
+  return number;
+}
+
+// The tightest limit on the way from `group` up to the root of the hierarchy.
+Bytes group_limit(std::string root, std::string group, const char* file, Bytes limit) {
+  while (true) {
+    if (auto number = read_number(root + group + "/" + file)) limit = std::min(limit, *number);
+    const auto slash = group.rfind('/');
+    if (slash == std::string::npos) return limit;
+    group.resize(slash);
+  }
+}
+
+}  // namespace
+
+Bytes anonymous_memory(pid_t pid) {
+  std::ifstream status("/proc/" + std::to_string(pid) + "/status");
+  for (std::string word; status >> word;) {
+    if (word != "RssAnon:") continue;
+    Bytes kibibytes = 0;
+    status >> kibibytes;
+    return kibibytes * kKiB;
+  }
+  return 0;
+}
+
+Bytes allocated_memory(int memfd) {
+  struct stat status {};
+  return ::fstat(memfd, &status) == 0 ? Bytes(status.st_blocks) * 512 : 0;
+}
+
+Bytes usable_ram() {
+  Bytes limit = Bytes(::sysconf(_SC_PHYS_PAGES)) * kPageSize;
+  std::ifstream groups("/proc/self/cgroup");  // cgroups(7): "ID:CONTROLLERS:PATH"
+  for (std::string line; std::getline(groups, line);) {
+    const auto first = line.find(':');
+    const auto second = line.find(':', first + 1);
+    if (first == std::string::npos || second == std::string::npos) continue;
+    const std::string controllers = line.substr(first + 1, second - first - 1);
+    std::string path = line.substr(second + 1);
+    if (path == "/") path.clear();
+    if (controllers.empty()) limit = group_limit(kCgroup2Root, path, "memory.max", limit);
+    if (controllers == "memory") limit = group_limit(kCgroup1Root, path, "memory.limit_in_bytes", limit);
+  }
+  return limit;
+}
+
+}  // namespace ztmpfs

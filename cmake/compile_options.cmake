@@ -1,0 +1,27 @@
+# Warnings, language and sanitizers, chosen by preset and carried by one interface target.
+set(CMAKE_CXX_STANDARD 23)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+set(ZTMPFS_SANITIZE "" CACHE STRING "Sanitizers, comma separated: address, undefined, thread")
+option(ZTMPFS_FUZZ "Build the libFuzzer targets (clang only)" OFF)
+
+add_library(ztmpfs_options INTERFACE)
+target_include_directories(ztmpfs_options INTERFACE ${CMAKE_SOURCE_DIR})
+target_compile_options(ztmpfs_options INTERFACE -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Werror)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  target_compile_options(ztmpfs_options INTERFACE -Wthread-safety -Werror=thread-safety)
+endif()
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # g++ 12 reports false positives from inlined std::expected and Boost code.
+  target_compile_options(ztmpfs_options INTERFACE -Wno-maybe-uninitialized -Wno-array-bounds -Wno-stringop-overflow
+                                                  -Wno-restrict)
+endif()
+if(ZTMPFS_SANITIZE)
+  target_compile_options(ztmpfs_options INTERFACE -fsanitize=${ZTMPFS_SANITIZE} -fno-omit-frame-pointer)
+  target_link_options(ztmpfs_options INTERFACE -fsanitize=${ZTMPFS_SANITIZE})
+endif()
+find_program(CCACHE ccache)
+if(CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
+endif()
