@@ -13,10 +13,14 @@ std::optional<double> unit_factor(std::string_view unit, Bytes whole) {
   if (unit.empty()) return 1.0;
   if (unit.size() != 1) return std::nullopt;
   switch (unit.front()) {
-    case 'K': case 'k': return double(kKiB);
-    case 'M': case 'm': return double(kMiB);
-    case 'G': case 'g': return double(kGiB);
-    case 'T': case 't': return double(kGiB) * 1024.0;
+    case 'K':
+    case 'k': return double(kKiB);
+    case 'M':
+    case 'm': return double(kMiB);
+    case 'G':
+    case 'g': return double(kGiB);
+    case 'T':
+    case 't': return double(kGiB) * 1024.0;
     case '%': return double(whole) / 100.0;
     default: return std::nullopt;
   }

@@ -65,8 +65,8 @@ class RecordAllocator {
   std::vector<Page> pages_ GUARDED_BY(mutex_);
   std::vector<uint64_t> used_bits_ GUARDED_BY(mutex_);      // records_per_page_ bits per page, padded to whole words
   std::vector<uint64_t> has_free_bits_ GUARDED_BY(mutex_);  // one bit per page: resident, with a free record
-  uint32_t lowest_free_page_ GUARDED_BY(mutex_) = 0;   // no page below it has its bit set in has_free_bits_
-  uint32_t lowest_hole_page_ GUARDED_BY(mutex_) = 0;   // every page below it is resident
+  uint32_t lowest_free_page_ GUARDED_BY(mutex_) = 0;        // no page below it has its bit set in has_free_bits_
+  uint32_t lowest_hole_page_ GUARDED_BY(mutex_) = 0;        // every page below it is resident
   uint64_t records_used_ GUARDED_BY(mutex_) = 0;
   uint64_t pages_resident_ GUARDED_BY(mutex_) = 0;
   uint32_t pages_empty_ GUARDED_BY(mutex_) = 0;  // resident without a record in use

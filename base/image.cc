@@ -22,7 +22,9 @@ namespace {
 // Each size class keeps its own address ranges of the arena, so address space must exceed memory by some factor.
 constexpr Bytes kArenaCapacityFactor = 4;
 
-[[noreturn]] void throw_errno(const std::string& what) { throw std::system_error(errno, std::generic_category(), what); }
+[[noreturn]] void throw_errno(const std::string& what) {
+  throw std::system_error(errno, std::generic_category(), what);
+}
 
 UniqueFd make_memfd(const char* name, Bytes length) {
   UniqueFd fd(::memfd_create(name, MFD_CLOEXEC));
@@ -32,7 +34,7 @@ UniqueFd make_memfd(const char* name, Bytes length) {
 }
 
 Region map_file(int fd) {
-  struct stat status {};
+  struct stat status{};
   if (::fstat(fd, &status) != 0) throw_errno("cannot inspect a memory file (fstat)");
   const auto length = Bytes(status.st_size);
   if (length == 0 || length % kPageSize != 0) throw std::runtime_error("the image is truncated");
@@ -68,7 +70,8 @@ void validate(const ImageHeader& header, Bytes meta_length, Bytes data_length, B
 
 void Region::punch(Bytes offset, Bytes length) const {
   ZTMPFS_CHECK(offset % kPageSize == 0 && length % kPageSize == 0 && offset + length <= length_, "punch out of range");
-  const int result = ::fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, off_t(fd_offset_ + offset), off_t(length));
+  const int result =
+      ::fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, off_t(fd_offset_ + offset), off_t(length));
   ZTMPFS_CHECK(result == 0, "a memfd refuses to give pages back");
 }
 
@@ -87,7 +90,8 @@ bool Region::next_resident(Bytes from, Bytes& offset, Bytes& length) const {
 }
 
 ImageFiles ImageFiles::create(const ImageGeometry& geometry) {
-  ZTMPFS_CHECK(geometry.capacity % kPageSize == 0 && geometry.request_buffer_size % kPageSize == 0, "unaligned geometry");
+  ZTMPFS_CHECK(geometry.capacity % kPageSize == 0 && geometry.request_buffer_size % kPageSize == 0,
+               "unaligned geometry");
   alignas(ImageHeader) std::array<std::byte, sizeof(ImageHeader)> storage{};
   auto* header = new (storage.data()) ImageHeader{};
   Bytes offset = 0;
@@ -98,10 +102,12 @@ ImageFiles ImageFiles::create(const ImageGeometry& geometry) {
   header->layout_version = ImageHeader::kLayoutVersion;
   header->request_slots = geometry.request_slots;
   header->geometry = geometry;
-  if (::getrandom(header->identity.data(), sizeof(header->identity), 0) < 0) throw_errno("no random numbers (getrandom)");
+  if (::getrandom(header->identity.data(), sizeof(header->identity), 0) < 0)
+    throw_errno("no random numbers (getrandom)");
   header->magic = ImageHeader::kMagic;
 
-  ImageFiles files{make_memfd("ztmpfs-meta", offset), make_memfd("ztmpfs-data", geometry.capacity * kArenaCapacityFactor),
+  ImageFiles files{make_memfd("ztmpfs-meta", offset),
+                   make_memfd("ztmpfs-data", geometry.capacity * kArenaCapacityFactor),
                    make_memfd("ztmpfs-buffers", geometry.request_slots * geometry.request_buffer_size)};
   if (::pwrite(files.meta.get(), storage.data(), storage.size(), 0) != ssize_t(storage.size()))
     throw_errno("cannot write the image's header");
@@ -131,7 +137,8 @@ Region Image::buffer(uint32_t slot) const {
 }
 
 Bytes Image::allocated() const {
-  return allocated_memory(files_.meta.get()) + allocated_memory(files_.data.get()) + allocated_memory(files_.buffers.get());
+  return allocated_memory(files_.meta.get()) + allocated_memory(files_.data.get()) +
+         allocated_memory(files_.buffers.get());
 }
 
 }  // namespace ztmpfs

@@ -12,7 +12,8 @@ void IntentRecord::apply(std::byte* meta_base) const {
       std::atomic_ref(*reinterpret_cast<uint32_t*>(meta_base + store.offset))
           .store(static_cast<uint32_t>(store.value), std::memory_order_relaxed);
     } else {
-      std::atomic_ref(*reinterpret_cast<uint64_t*>(meta_base + store.offset)).store(store.value, std::memory_order_relaxed);
+      std::atomic_ref(*reinterpret_cast<uint64_t*>(meta_base + store.offset))
+          .store(store.value, std::memory_order_relaxed);
     }
   }
 }

@@ -20,7 +20,7 @@ struct IntentRecord {
   static constexpr size_t kStoresMax = 48;
 
   struct Store {
-    uint32_t width;   ///< bytes: 4 or 8
+    uint32_t width;  ///< bytes: 4 or 8
     uint32_t unused;
     uint64_t offset;  ///< from the start of the metadata memfd
     uint64_t value;

@@ -46,7 +46,7 @@ Bytes anonymous_memory(pid_t pid) {
 }
 
 Bytes allocated_memory(int memfd) {
-  struct stat status {};
+  struct stat status{};
   return ::fstat(memfd, &status) == 0 ? Bytes(status.st_blocks) * 512 : 0;
 }
 
