@@ -1,0 +1,1 @@
+"""The parts of bench/peers, by topic: commands, the three file systems, the workloads, the report."""
