@@ -31,7 +31,7 @@ std::optional<double> unit_factor(std::string_view unit, Bytes whole) {
 std::optional<Bytes> parse_bytes(std::string_view text, Bytes whole) {
   double number = 0;
   auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
-  if (error != std::errc{} || !std::isfinite(number) || number < 0) return std::nullopt;
+  if (error != std::errc{} || !std::isfinite(number) || std::signbit(number)) return std::nullopt;
   auto factor = unit_factor(text.substr(size_t(end - text.data())), whole);
   if (!factor || number * *factor >= 9.2e18) return std::nullopt;
   return Bytes(number * *factor);

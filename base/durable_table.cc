@@ -40,6 +40,7 @@ void RecordAllocator::release(uint32_t id) {
   MutexLock lock(mutex_);
   const uint32_t page = id / records_per_page_;
   const uint32_t record = id % records_per_page_;
+  ZTMPFS_CHECK(page < pages_.size(), "a record was released that never was");
   uint64_t& word = used_word(page, record);
   ZTMPFS_CHECK(id != 0 && (word >> (record % 64) & 1) != 0, "a record was released twice");
   word &= ~(1ULL << (record % 64));

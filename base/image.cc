@@ -6,6 +6,7 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <stdexcept>
@@ -48,7 +49,7 @@ Bytes region_length(RegionId id, const ImageGeometry& geometry) {
   switch (id) {
     case RegionId::kHeader: return kPageSize;
     // Generous: the record's type belongs to a higher layer, which checks that it fits.
-    case RegionId::kRequests: return geometry.request_slots * 2 * kPageSize;
+    case RegionId::kRequests: return Bytes(geometry.request_slots) * 2 * kPageSize;
     // No record is smaller than the memory it takes, so no table can outgrow the memory cap.
     default: return round_up(geometry.capacity, kPageSize);
   }
@@ -115,13 +116,20 @@ ImageFiles ImageFiles::create(const ImageGeometry& geometry) {
 }
 
 Image::Image(ImageFiles files) : files_(std::move(files)) {
-  meta_ = map_file(files_.meta.get());
-  data_ = map_file(files_.data.get());
-  buffers_ = map_file(files_.buffers.get());
-  validate(header(), meta_.length(), data_.length(), buffers_.length());
+  try {
+    meta_ = map_file(files_.meta.get());
+    data_ = map_file(files_.data.get());
+    buffers_ = map_file(files_.buffers.get());
+    validate(header(), meta_.length(), data_.length(), buffers_.length());
+  } catch (...) {
+    unmap();
+    throw;
+  }
 }
 
-Image::~Image() {
+Image::~Image() { unmap(); }
+
+void Image::unmap() {
   for (const Region& region : {meta_, data_, buffers_})
     if (region.base() != nullptr) ::munmap(region.base(), region.length());
 }

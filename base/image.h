@@ -112,6 +112,8 @@ class Image {
   const ImageFiles& files() const { return files_; }
 
  private:
+  void unmap();
+
   ImageFiles files_;
   Region meta_;
   Region data_;

@@ -24,9 +24,13 @@ void Transaction::add(std::byte* field, uint32_t width, uint64_t value) {
 }
 
 void Transaction::commit() {
+  // A release store keeps earlier stores before it; the fences keep the compiler from moving later ones up across it.
+  // That is all a kill needs: it ends the process between two instructions.
   intent_.state.store(IntentRecord::kCommitted, std::memory_order_release);
+  std::atomic_signal_fence(std::memory_order_seq_cst);
   intent_.apply(meta_base_);
   intent_.state.store(IntentRecord::kApplied, std::memory_order_release);
+  std::atomic_signal_fence(std::memory_order_seq_cst);
 }
 
 }  // namespace ztmpfs

@@ -3,12 +3,12 @@
 namespace ztmpfs {
 
 bool MemoryBudget::try_charge(Bytes bytes, Bytes keep) {
-  const Bytes image = image_.fetch_add(bytes, std::memory_order_relaxed) + bytes;
-  if (image + overhead_.load(std::memory_order_relaxed) + keep > limit()) {
-    uncharge(bytes);
-    return false;
-  }
-  note_peak(image);
+  Bytes image = image_.load(std::memory_order_relaxed);
+  // Not add, look and take back: a large charge that fails must not make a small one fail that fits.
+  do {
+    if (image + bytes + overhead_.load(std::memory_order_relaxed) + keep > limit()) return false;
+  } while (!image_.compare_exchange_weak(image, image + bytes, std::memory_order_relaxed));
+  note_peak(image + bytes);
   return true;
 }
 

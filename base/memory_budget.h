@@ -23,7 +23,10 @@ class MemoryBudget {
   void charge(Bytes bytes) { note_peak(image_.fetch_add(bytes, std::memory_order_relaxed) + bytes); }
   void uncharge(Bytes bytes) { image_.fetch_sub(bytes, std::memory_order_relaxed); }
 
-  void set_overhead(Bytes bytes) { overhead_.store(bytes, std::memory_order_relaxed); }
+  void set_overhead(Bytes bytes) {
+    overhead_.store(bytes, std::memory_order_relaxed);
+    note_peak(image_.load(std::memory_order_relaxed));
+  }
   void set_limit(Bytes limit) { limit_.store(limit, std::memory_order_relaxed); }
 
   Bytes limit() const { return limit_.load(std::memory_order_relaxed); }

@@ -23,7 +23,7 @@ std::optional<Bytes> read_number(const std::string& path) {
 }
 
 // The tightest limit on the way from `group` up to the root of the hierarchy.
-Bytes group_limit(std::string root, std::string group, const char* file, Bytes limit) {
+Bytes group_limit(const std::string& root, std::string group, const char* file, Bytes limit) {
   while (true) {
     if (auto number = read_number(root + group + "/" + file)) limit = std::min(limit, *number);
     const auto slash = group.rfind('/');
