@@ -1,0 +1,164 @@
+#include "fuse/fuse_server.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <stdexcept>
+#include <string>
+#include <thread>
+
+#include "base/log.h"
+#include "fuse/request_check.h"
+#include "fuse/request_counts.h"
+#include "fuse/translate.h"
+
+namespace ztmpfs {
+
+namespace {
+
+// linux/fuse.h since protocol 7.40 (kernel 6.9).
+constexpr int32_t kNotifyResend = 7;
+
+void log_from_libfuse(fuse_log_level level, const char* format, va_list arguments) {
+  char line[512];
+  std::vsnprintf(line, sizeof(line), format, arguments);
+  std::string_view text(line);
+  while (text.ends_with('\n')) text.remove_suffix(1);
+  log_limited(level <= FUSE_LOG_WARNING ? LogLevel::kWarning : LogLevel::kDebug, "libfuse", text);
+}
+
+// Threads started meanwhile take no signals: they are the main thread's.
+class SignalsBlocked {
+ public:
+  SignalsBlocked() {
+    sigset_t all;
+    ::sigfillset(&all);
+    ::pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  ~SignalsBlocked() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  SignalsBlocked(const SignalsBlocked&) = delete;
+  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
+
+ private:
+  sigset_t before_;
+};
+
+bool is_forget(const RequestSlot& slot) {
+  return slot.header().opcode == FUSE_FORGET || slot.header().opcode == FUSE_BATCH_FORGET;
+}
+
+}  // namespace
+
+FuseServer::FuseServer(int fd, Volume& volume, Options options)
+    : fd_(fd), volume_(volume), options_(std::move(options)), notifier_(fd) {
+  const ImageGeometry& geometry = volume.image().geometry();
+  if (options_.readers == 0 || options_.readers > geometry.request_slots)
+    throw std::invalid_argument("there must be 1 to " + std::to_string(geometry.request_slots) + " readers, not " +
+                                std::to_string(options_.readers));
+  fuse_set_log_func(&log_from_libfuse);
+  for (uint32_t slot = 0; slot < geometry.request_slots; ++slot) {
+    slots_.emplace_back(volume.image(), slot).populate();
+    readers_.push_back(std::make_unique<Reader>(fd, volume.image(), slot, volume.fs(), options_.hooks));
+  }
+  volume.budget().charge(geometry.request_slots * geometry.request_buffer_size);
+}
+
+FuseServer::~FuseServer() {
+  const ImageGeometry& geometry = volume_.image().geometry();
+  volume_.budget().uncharge(geometry.request_slots * geometry.request_buffer_size);
+}
+
+void FuseServer::run() {
+  // Reclaim that a request of ours starts must not wait for our own mount (prctl(2)). Threads started below inherit it.
+  if (::prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) != 0)
+    log(LogLevel::kDebug, "no right to be an I/O flusher (CAP_SYS_RESOURCE)");
+  if (!attach()) return;
+  if (options_.on_ready) options_.on_ready();
+  serve();
+}
+
+bool FuseServer::attach() {
+  const RequestSlot& first = slots_.front();
+  const ReaderRecord& saved = first.reader();
+  const uint32_t saved_length = saved.init_length.load(std::memory_order_acquire);
+  if (first.is_pending() && first.header().opcode == FUSE_INIT) {
+    // A former server died while it began the connection; perhaps its reply was sent.
+    const size_t length = std::min<size_t>(first.header().len, ReaderRecord::kInitMax);
+    adopt_init(first.request_space().first(length), true);
+  } else if (saved_length != 0) {
+    adopt_init(std::span(saved.init).first(saved_length), false);
+  } else {
+    return await_init();
+  }
+  finish_requests_left();
+  ask_to_resend();
+  return true;
+}
+
+bool FuseServer::await_init() {
+  Reader& reader = *readers_.front();
+  while (const size_t length = reader.receive()) {
+    const auto request = reader.slot().request_space().first(length);
+    if (check_request(request, 0) == RequestVerdict::kServe && reader.slot().header().opcode == FUSE_INIT) {
+      adopt_init(request, true);
+      return true;
+    }
+    reader.process(length);
+  }
+  return false;
+}
+
+// Saved before it is answered: from then on no other INIT will come.
+void FuseServer::adopt_init(std::span<const std::byte> init, bool is_new) {
+  if (is_new) {
+    ReaderRecord& saved = slots_.front().reader();
+    const size_t length = std::min(init.size(), saved.init.size());
+    std::copy_n(init.begin(), length, saved.init.begin());
+    saved.init_length.store(uint32_t(length), std::memory_order_release);
+  }
+  for (const auto& reader : readers_) reader->initialize(init, is_new && reader == readers_.front());
+  if (is_new) slots_.front().clear();
+}
+
+void FuseServer::finish_requests_left() {
+  for (const bool forgets : {true, false}) {
+    for (const auto& reader : readers_)
+      if (reader->slot().is_pending() && is_forget(reader->slot()) == forgets) reader->process_again();
+  }
+  // A server that died in the very end of a request left an intent whose request is gone.
+  for (const RequestSlot& slot : slots_)
+    slot.request().intent.state.store(IntentRecord::kIdle, std::memory_order_release);
+}
+
+// A second net; the first is that every request read is in a slot. Kernels before 6.9 answer EINVAL.
+void FuseServer::ask_to_resend() const {
+  const fuse_out_header notification{.len = sizeof(notification), .error = kNotifyResend, .unique = 0};
+  if (::write(fd_, &notification, sizeof(notification)) < 0)
+    log(LogLevel::kDebug, "the kernel cannot send requests again");
+}
+
+void FuseServer::serve() {
+  std::vector<std::thread> threads;
+  {
+    const SignalsBlocked blocked;
+    notifier_.start();
+    for (uint32_t number = 0; number < options_.readers; ++number) {
+      threads.emplace_back([&reader = *readers_[number]] {
+        while (const size_t length = reader.receive()) reader.process(length);
+      });
+      ::pthread_setname_np(threads.back().native_handle(), ("fuse-reader-" + std::to_string(number)).c_str());
+    }
+  }
+  for (std::thread& thread : threads) thread.join();
+  notifier_.stop();
+}
+
+std::map<std::string, uint64_t> FuseServer::request_counts() const { return ztmpfs::request_counts(slots_); }
+
+uint64_t FuseServer::forgets() const { return forget_count(slots_); }
+
+}  // namespace ztmpfs

@@ -1,0 +1,61 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "fs/volume.h"
+#include "fuse/notifier.h"
+#include "fuse/reader.h"
+#include "fuse/request_slot.h"
+
+namespace ztmpfs {
+
+/// Serves a volume over a FUSE connection, and takes up that of a server that died (DESIGN: "Crash survival").
+class FuseServer {
+ public:
+  struct Options {
+    uint32_t readers = 2;            ///< threads; at most the image's request slots
+    std::function<void()> on_ready;  ///< once the mount is usable: INIT was answered, or replayed and all finished
+    RequestHooks hooks;
+  };
+
+  /// Borrows the connection (/dev/fuse, or a socket that keeps message boundaries) and the volume, both of which
+  /// outlive it. Throws std::runtime_error if libfuse refuses or memory for the request buffers lacks, and
+  /// std::invalid_argument if there are not as many slots as readers.
+  FuseServer(int fd, Volume& volume, Options options);
+  ~FuseServer();
+  FuseServer(const FuseServer&) = delete;
+  FuseServer& operator=(const FuseServer&) = delete;
+
+  /// Takes up the connection, then serves until it ends. Call once; throws std::runtime_error if the kernel's protocol
+  /// does not fit. SIGPIPE must be ignored or blocked if the connection is a socket.
+  void run();
+
+  /// Any thread, any time. See request_counts.h.
+  std::map<std::string, uint64_t> request_counts() const;
+  uint64_t forgets() const;
+
+  /// The inode's attributes changed without a request: for Volume::set_on_settled(). Any thread.
+  void attributes_changed(uint64_t ino) { notifier_.attributes_changed(ino); }
+
+ private:
+  bool attach();
+  bool await_init();
+  void adopt_init(std::span<const std::byte> init, bool is_new);
+  void finish_requests_left();
+  void ask_to_resend() const;
+  void serve();
+
+  const int fd_;
+  Volume& volume_;
+  const Options options_;
+  std::vector<RequestSlot> slots_;  // all of the image's, also those without a thread
+  std::vector<std::unique_ptr<Reader>> readers_;
+  Notifier notifier_;
+};
+
+}  // namespace ztmpfs

@@ -1,0 +1,305 @@
+#include "fuse/operations.h"
+
+#include <fcntl.h>
+#include <linux/fuse.h>
+
+#include <array>
+#include <cstring>
+#include <exception>
+#include <new>
+#include <string>
+
+#include "base/log.h"
+#include "fuse/outcome.h"
+#include "fuse/reader.h"
+
+namespace ztmpfs {
+
+namespace {
+
+constexpr unsigned kTransferMax = 1024 * 1024;  // of one WRITE or READ; libfuse 3.14's session takes no more
+constexpr unsigned kBackgroundMax = 64;
+
+Reader& reader_of(fuse_req_t request) { return *static_cast<Reader*>(fuse_req_userdata(request)); }
+
+// Calls body(reader), and turns what it throws into an error.
+template <class Body>
+std::errc guarded(Reader& reader, Body&& body) {
+  try {
+    if (reader.hooks().before_execute) reader.hooks().before_execute(reader.slot().header().opcode);
+    body();
+    return {};
+  } catch (const std::bad_alloc&) {
+    return std::errc::not_enough_memory;
+  } catch (const std::exception& error) {
+    log_limited(LogLevel::kError, "handler", std::string("a request failed unexpectedly: ") + error.what());
+  } catch (...) {
+    log_limited(LogLevel::kError, "handler", "a request failed unexpectedly");
+  }
+  return std::errc::io_error;
+}
+
+// Around each handler that replies. Once the reply is sent the request belongs to nobody.
+template <class Body>
+void serve(fuse_req_t request, Body&& body) {
+  Reader& reader = reader_of(request);
+  const std::errc error = guarded(reader, [&] { body(reader); });
+  if (error != std::errc() && !reader.has_replied()) fuse_reply_err(request, to_errno(error));
+}
+
+// A request that changes something: executed once, even if servers die meanwhile. reply(value) on success.
+template <class T, class Execute, class Reply>
+void serve_change(fuse_req_t request, Execute&& execute, Reply&& reply) {
+  serve(request, [&](Reader& reader) {
+    Operation& operation = reader.operation();
+    const Result<T> result = result_of<T>(operation, [&] { return execute(reader.fs(), operation); });
+    if (!result) {
+      fuse_reply_err(request, to_errno(result.error()));
+    } else if constexpr (std::is_void_v<T>) {
+      reply();
+    } else {
+      reply(*result);
+    }
+  });
+}
+
+template <class Execute>
+void serve_entry(fuse_req_t request, Execute&& execute) {
+  serve_change<Attr>(request, execute, [&](const Attr& attr) {
+    const fuse_entry_param entry = to_entry(attr);
+    fuse_reply_entry(request, &entry);
+  });
+}
+
+template <class Execute>
+void serve_done(fuse_req_t request, Execute&& execute) {
+  serve_change<void>(request, execute, [&] { fuse_reply_err(request, 0); });
+}
+
+void reply_attr(fuse_req_t request, const Attr& attr) {
+  const struct stat status = to_stat(attr);
+  fuse_reply_attr(request, &status, kForever);
+}
+
+void init(void* userdata, fuse_conn_info* connection) {
+  Reader& reader = *static_cast<Reader*>(userdata);
+  // ATOMIC_O_TRUNC without OPEN requests would lose truncations; AUTO_INVAL_DATA and WRITEBACK_CACHE cost requests;
+  // locks are the kernel's own; data moves by one copy, not by splicing.
+  connection->want = 0;
+  for (const auto flag : {FUSE_CAP_ASYNC_READ, FUSE_CAP_PARALLEL_DIROPS, FUSE_CAP_READDIRPLUS,
+                          FUSE_CAP_READDIRPLUS_AUTO, FUSE_CAP_CACHE_SYMLINKS, FUSE_CAP_EXPLICIT_INVAL_DATA})
+    connection->want |= connection->capable & unsigned(flag);
+#if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17)
+  connection->no_interrupt = 1;
+#endif
+  connection->max_write = std::min(kTransferMax, unsigned(reader.slot().transfer_max()));
+  connection->max_background = kBackgroundMax;
+  connection->congestion_threshold = kBackgroundMax * 3 / 4;
+  reader.note_initialized();
+}
+
+void lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
+  serve(request, [&](Reader& reader) {
+    Operation& operation = reader.operation();
+    const auto attr = result_of<Attr>(operation, [&] { return reader.fs().lookup(operation, parent, name); });
+    if (attr || attr.error() == std::errc::no_such_file_or_directory) {
+      const fuse_entry_param entry = attr ? to_entry(*attr) : to_negative_entry();
+      fuse_reply_entry(request, &entry);
+    } else {
+      fuse_reply_err(request, to_errno(attr.error()));
+    }
+  });
+}
+
+void forget_items(fuse_req_t request, std::span<const Forget> items) {
+  Reader& reader = reader_of(request);
+  guarded(reader, [&] { reader.fs().forget(reader.operation(), items); });
+  fuse_reply_none(request);
+}
+
+void forget(fuse_req_t request, fuse_ino_t ino, uint64_t lookups) {
+  const Forget item{.ino = ino, .lookups = lookups};
+  forget_items(request, {&item, 1});
+}
+
+void forget_multi(fuse_req_t request, size_t count, fuse_forget_data* items) {
+  static_assert(sizeof(Forget) == sizeof(fuse_forget_data));
+  static_assert(offsetof(Forget, lookups) == offsetof(fuse_forget_data, nlookup));
+  forget_items(request, {reinterpret_cast<const Forget*>(items), count});
+}
+
+void getattr(fuse_req_t request, fuse_ino_t ino, fuse_file_info*) {
+  serve(request, [&](Reader& reader) {
+    const auto attr = reader.fs().getattr(ino);
+    attr ? reply_attr(request, *attr) : static_cast<void>(fuse_reply_err(request, to_errno(attr.error())));
+  });
+}
+
+void setattr(fuse_req_t request, fuse_ino_t ino, struct stat* values, int fields, fuse_file_info*) {
+  serve_change<Attr>(
+      request,
+      [&](FileSystem& fs, Operation& operation) { return fs.setattr(operation, ino, to_set_attr(*values, fields)); },
+      [&](const Attr& attr) { reply_attr(request, attr); });
+}
+
+void readlink(fuse_req_t request, fuse_ino_t ino) {
+  serve(request, [&](Reader& reader) {
+    const auto target = reader.fs().readlink(ino);
+    target ? fuse_reply_readlink(request, target->c_str()) : fuse_reply_err(request, to_errno(target.error()));
+  });
+}
+
+void mknod(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode, dev_t rdev) {
+  serve_entry(request, [&](FileSystem& fs, Operation& operation) {
+    return fs.mknod(operation, parent, name, mode, uint32_t(rdev));
+  });
+}
+
+void mkdir(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode) {
+  serve_entry(request, [&](FileSystem& fs, Operation& operation) { return fs.mkdir(operation, parent, name, mode); });
+}
+
+void symlink(fuse_req_t request, const char* target, fuse_ino_t parent, const char* name) {
+  serve_entry(request,
+              [&](FileSystem& fs, Operation& operation) { return fs.symlink(operation, parent, name, target); });
+}
+
+void link(fuse_req_t request, fuse_ino_t ino, fuse_ino_t parent, const char* name) {
+  serve_entry(request, [&](FileSystem& fs, Operation& operation) { return fs.link(operation, ino, parent, name); });
+}
+
+void create(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode, fuse_file_info* file) {
+  const bool is_exclusive = (file->flags & O_EXCL) != 0;
+  serve_change<Attr>(
+      request,
+      [&](FileSystem& fs, Operation& operation) { return fs.create(operation, parent, name, mode, is_exclusive); },
+      [&](const Attr& attr) {
+        const fuse_entry_param entry = to_entry(attr);
+        file->keep_cache = 1;
+        fuse_reply_create(request, &entry, file);
+      });
+}
+
+void unlink(fuse_req_t request, fuse_ino_t parent, const char* name) {
+  serve_done(request, [&](FileSystem& fs, Operation& operation) { return fs.unlink(operation, parent, name); });
+}
+
+void rmdir(fuse_req_t request, fuse_ino_t parent, const char* name) {
+  serve_done(request, [&](FileSystem& fs, Operation& operation) { return fs.rmdir(operation, parent, name); });
+}
+
+void rename(fuse_req_t request, fuse_ino_t parent, const char* name, fuse_ino_t new_parent, const char* new_name,
+            unsigned flags) {
+  serve_done(request, [&](FileSystem& fs, Operation& operation) {
+    return fs.rename(operation, parent, name, new_parent, new_name, flags);
+  });
+}
+
+void read(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset, fuse_file_info*) {
+  serve(request, [&](Reader& reader) {
+    const auto space = reader.slot().reply_space().first(size);
+    const auto length = reader.fs().read(ino, uint64_t(offset), space);
+    if (!length) {
+      fuse_reply_err(request, to_errno(length.error()));
+    } else {
+      fuse_reply_buf(request, reinterpret_cast<const char*>(space.data()), *length);
+    }
+  });
+}
+
+void write(fuse_req_t request, fuse_ino_t ino, const char* data, size_t size, off_t offset, fuse_file_info*) {
+  const std::span bytes(reinterpret_cast<const std::byte*>(data), size);
+  serve_change<size_t>(
+      request, [&](FileSystem& fs, Operation& operation) { return fs.write(operation, ino, uint64_t(offset), bytes); },
+      [&](size_t count) { fuse_reply_write(request, count); });
+}
+
+// libfuse wants a terminated name.
+class Name {
+ public:
+  explicit Name(std::string_view name) {
+    std::memcpy(text_.data(), name.data(), std::min(name.size(), FileSystem::kNameMax));
+  }
+  const char* c_str() const { return text_.data(); }
+
+ private:
+  std::array<char, FileSystem::kNameMax + 1> text_{};
+};
+
+void readdir(fuse_req_t request, fuse_ino_t ino, size_t size, off_t cookie, fuse_file_info*) {
+  serve(request, [&](Reader& reader) {
+    char* space = reinterpret_cast<char*>(reader.slot().reply_space().data());
+    size_t used = 0;
+    const auto result = reader.fs().readdir(ino, uint64_t(cookie), [&](const DirectoryEntry& entry) {
+      struct stat status{};
+      status.st_ino = entry.ino;
+      status.st_mode = entry.mode;
+      const size_t length =
+          fuse_add_direntry(request, space + used, size - used, Name(entry.name).c_str(), &status, off_t(entry.cookie));
+      if (length > size - used) return false;
+      used += length;
+      return true;
+    });
+    result ? fuse_reply_buf(request, space, used) : fuse_reply_err(request, to_errno(result.error()));
+  });
+}
+
+void readdirplus(fuse_req_t request, fuse_ino_t ino, size_t size, off_t cookie, fuse_file_info*) {
+  char* space = reinterpret_cast<char*>(reader_of(request).slot().reply_space().data());
+  size_t used = 0;
+  const auto append = [&](const DirectoryEntry& entry, const Attr& attr) -> size_t {
+    fuse_entry_param param = to_entry(attr);
+    // Without a node id the kernel takes no reference.
+    if (entry.name == "." || entry.name == "..") param.ino = 0;
+    const size_t length = fuse_add_direntry_plus(request, space + used, size - used, Name(entry.name).c_str(), &param,
+                                                 off_t(entry.cookie));
+    if (length > size - used) return 0;
+    used += length;
+    return length;
+  };
+  serve_change<size_t>(
+      request,
+      [&](FileSystem& fs, Operation& operation) { return fs.readdirplus(operation, ino, uint64_t(cookie), append); },
+      [&](size_t length) { fuse_reply_buf(request, space, length); });
+}
+
+void statfs(fuse_req_t request, fuse_ino_t) {
+  serve(request, [&](Reader& reader) {
+    const struct statvfs status = to_statvfs(reader.fs().usage());
+    fuse_reply_statfs(request, &status);
+  });
+}
+
+// There are no handles to release.
+void release(fuse_req_t request, fuse_ino_t, fuse_file_info*) { fuse_reply_err(request, 0); }
+
+}  // namespace
+
+fuse_lowlevel_ops lowlevel_operations() {
+  fuse_lowlevel_ops operations{};
+  operations.init = &init;
+  operations.lookup = &lookup;
+  operations.forget = &forget;
+  operations.forget_multi = &forget_multi;
+  operations.getattr = &getattr;
+  operations.setattr = &setattr;
+  operations.readlink = &readlink;
+  operations.mknod = &mknod;
+  operations.mkdir = &mkdir;
+  operations.symlink = &symlink;
+  operations.link = &link;
+  operations.create = &create;
+  operations.unlink = &unlink;
+  operations.rmdir = &rmdir;
+  operations.rename = &rename;
+  operations.read = &read;
+  operations.write = &write;
+  operations.readdir = &readdir;
+  operations.readdirplus = &readdirplus;
+  operations.statfs = &statfs;
+  operations.release = &release;
+  operations.releasedir = &release;
+  return operations;
+}
+
+}  // namespace ztmpfs

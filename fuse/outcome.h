@@ -1,0 +1,38 @@
+#pragma once
+
+#include <type_traits>
+
+#include "base/result.h"
+#include "fs/operation.h"
+
+namespace ztmpfs {
+
+/// The result that a recorded outcome stands for. An outcome of another kind than T's is EIO.
+template <class T>
+Result<T> recorded_result(const Outcome& outcome) {
+  if (outcome.kind == Outcome::kError) return fail(static_cast<std::errc>(outcome.value));
+  if constexpr (std::is_void_v<T>) {
+    if (outcome.kind == Outcome::kDone) return {};
+  } else if constexpr (std::is_same_v<T, Attr>) {
+    if (outcome.kind == Outcome::kAttr) return outcome.attr;
+  } else {
+    if (outcome.kind == Outcome::kCount || outcome.kind == Outcome::kBytes) return T(outcome.value);
+  }
+  return fail(std::errc::io_error);
+}
+
+/// The request's result: what was recorded before a crash, else what execute() comes to.
+///
+/// An error is recorded too: executed again after its reply was sent and others were served, the request might succeed.
+template <class T, class Execute>
+Result<T> result_of(Operation& operation, Execute&& execute) {
+  if (operation.has_outcome()) return recorded_result<T>(operation.outcome());
+  Result<T> result = execute();
+  if (!result && !operation.has_outcome()) {
+    Transaction nothing = operation.begin();
+    operation.commit(nothing, {.kind = Outcome::kError, .unused = 0, .value = uint64_t(result.error()), .attr = {}});
+  }
+  return result;
+}
+
+}  // namespace ztmpfs

@@ -1,0 +1,178 @@
+#include "fuse/reader.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+
+#include "base/log.h"
+#include "fuse/operations.h"
+#include "fuse/request_check.h"
+#include "fuse/request_counts.h"
+
+namespace ztmpfs {
+
+namespace {
+
+// A request that was tried so often, and ended with the server each time, is not tried again.
+constexpr uint32_t kAttemptsMax = 3;
+
+// No id of the kernel's: those of requests count up by two from 2.
+constexpr uint64_t kReplayUnique = 0x7ffffffffffffffe;
+
+bool is_forget(uint32_t opcode) { return opcode == FUSE_FORGET || opcode == FUSE_BATCH_FORGET; }
+
+std::string describe(const fuse_in_header& header) {
+  const OpcodeInfo* info = opcode_info(header.opcode);
+  return (info != nullptr ? std::string(info->name) : "opcode " + std::to_string(header.opcode)) + " of inode " +
+         std::to_string(header.nodeid);
+}
+
+}  // namespace
+
+void Reader::SessionDeleter::operator()(fuse_session* session) const { fuse_session_destroy(session); }
+
+Reader::Reader(int fd, const Image& image, uint32_t slot, FileSystem& fs, const RequestHooks& hooks)
+    : image_(image), slot_(image, slot), fs_(fs), hooks_(hooks) {
+  char program[] = "ztmpfs";
+  char* arguments[] = {program, nullptr};
+  fuse_args args = FUSE_ARGS_INIT(1, arguments);
+  const fuse_lowlevel_ops operations = lowlevel_operations();
+  session_.reset(fuse_session_new(&args, &operations, sizeof(operations), this));
+  fuse_opt_free_args(&args);
+  if (!session_) throw std::runtime_error("libfuse cannot make a session");
+  fuse_custom_io io{};
+  io.writev = [](int, iovec* parts, int count, void* reader) {
+    return static_cast<Reader*>(reader)->send(parts, count);
+  };
+  // Required by libfuse; called only by its own loop, which does not run here.
+  io.read = [](int, void*, size_t, void*) -> ssize_t {
+    errno = ENOSYS;
+    return -1;
+  };
+  fd_ = ::fcntl(fd, F_DUPFD_CLOEXEC, 3);
+  if (fd_ < 0) throw std::system_error(errno, std::generic_category(), "cannot duplicate the FUSE descriptor");
+  if (fuse_session_custom_io(session_.get(), &io, fd_) != 0) {
+    ::close(fd_);
+    throw std::runtime_error("libfuse does not take our own input and output");
+  }
+}
+
+Reader::~Reader() = default;
+
+void Reader::initialize(std::span<const std::byte> init, bool is_new) {
+  // A copy with zeros behind it: libfuse reads fields that a shorter request of an older kernel does not have.
+  alignas(8) std::array<std::byte, ReaderRecord::kInitMax> request{};
+  std::copy_n(init.begin(), std::min(init.size(), request.size()), request.begin());
+  auto* header = reinterpret_cast<fuse_in_header*>(request.data());
+  if (!is_new) header->unique = kReplayUnique;
+  has_replied_ = false;
+  is_mute_ = !is_new;
+  fuse_buf buffer{};
+  buffer.mem = request.data();
+  buffer.size = request.size();
+  fuse_session_process_buf(session_.get(), &buffer);
+  is_mute_ = false;
+  if (!is_initialized_ || fuse_session_exited(session_.get()))
+    throw std::runtime_error("the kernel's FUSE protocol does not fit this program");
+}
+
+size_t Reader::receive() {
+  const auto space = slot_.request_space();
+  while (true) {
+    slot_.clear();
+    const ssize_t length = ::read(fd_, space.data(), space.size());
+    if (length >= 0) return size_t(length);
+    switch (errno) {
+      case EINTR:
+      case EAGAIN:
+      case ENOENT: continue;  // ENOENT: the request was taken back before it was read
+      case ENODEV:            // unmounted, or aborted
+      case ECONNABORTED:
+      case ECONNRESET: break;
+      default: log(LogLevel::kError, "cannot read requests: " + std::generic_category().message(errno));
+    }
+    return 0;
+  }
+}
+
+void Reader::process(size_t length) {
+  const fuse_in_header& header = slot_.header();
+  operation_.emplace(image_, slot_.request(), Caller{.uid = header.uid, .gid = header.gid});
+  answer(length, false);
+}
+
+void Reader::process_again() {
+  const fuse_in_header& header = slot_.header();
+  operation_.emplace(image_, slot_.request(), Caller{.uid = header.uid, .gid = header.gid});
+  auto& attempts = slot_.request().attempts;
+  const uint32_t attempt = attempts.load(std::memory_order_relaxed) + 1;
+  attempts.store(attempt, std::memory_order_release);
+  // With an outcome there is only a reply to be sent, but for a FORGET, which may have more to do.
+  const bool is_poisonous = attempt >= kAttemptsMax && (!operation_->has_outcome() || is_forget(header.opcode));
+  if (is_poisonous) log(LogLevel::kError, "given up, after it ended the server repeatedly: " + describe(header));
+  answer(std::min<size_t>(header.len, slot_.request_space().size()), is_poisonous);
+}
+
+void Reader::answer(size_t length, bool is_poisonous) {
+  has_replied_ = false;
+  const auto verdict = check_request(slot_.request_space().first(length), slot_.transfer_max());
+  if (verdict != RequestVerdict::kDrop) {
+    const uint32_t opcode = slot_.header().opcode;
+    if (verdict == RequestVerdict::kUnsupported) {
+      reply_error(ENOSYS);
+    } else {
+      if (verdict == RequestVerdict::kServe && !is_poisonous && opcode != FUSE_INIT) execute(length);
+      if (opcode_info(opcode)->answered && !has_replied_) reply_error(EIO);
+    }
+    count_request(slot_, opcode);
+    if (hooks_.after_reply) hooks_.after_reply(opcode);
+  }
+  // In this order: a request that is not in the slot any more has no outcome that counts.
+  slot_.clear();
+  operation_->end();
+}
+
+void Reader::execute(size_t length) {
+  fuse_buf request{};
+  request.mem = slot_.request_space().data();
+  request.size = length;
+  fuse_session_process_buf(session_.get(), &request);
+  if (!has_replied_ && opcode_info(slot_.header().opcode)->answered)
+    log_limited(LogLevel::kError, "no reply", "no reply was made to " + describe(slot_.header()));
+}
+
+void Reader::reply_error(int error) {
+  fuse_out_header reply{.len = sizeof(fuse_out_header), .error = -error, .unique = slot_.header().unique};
+  const iovec part{&reply, sizeof(reply)};
+  send(&part, 1);
+}
+
+ssize_t Reader::send(const iovec* parts, int count) {
+  ssize_t length = 0;
+  for (int i = 0; i < count; ++i) length += ssize_t(parts[i].iov_len);
+  if (has_replied_) {
+    log_limited(LogLevel::kError, "second reply", "a second reply was held back from " + describe(slot_.header()));
+    return length;
+  }
+  has_replied_ = true;
+  if (is_mute_) return length;
+  ssize_t sent = 0;
+  do sent = ::writev(fd_, parts, count);
+  while (sent < 0 && errno == EINTR);
+  // ENOENT: nobody waits any more, or a former server has answered. The rest says that the connection has ended.
+  if (sent < 0 && errno != ENOENT && errno != ENODEV && errno != EPIPE && errno != ECONNRESET) {
+    const std::string reason = std::generic_category().message(errno);
+    log_limited(LogLevel::kError, "refused reply",
+                "no reply could be sent to " + describe(slot_.header()) + ": " + reason);
+  }
+  return length;
+}
+
+}  // namespace ztmpfs

@@ -1,0 +1,83 @@
+#pragma once
+
+#include <sys/uio.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+
+#include "base/image.h"
+#include "fs/filesystem.h"
+#include "fs/operation.h"
+#include "fuse/request_slot.h"
+
+struct fuse_session;
+
+namespace ztmpfs {
+
+/// For tests: what to call at points of a request's life. Both may be empty; they run in the reader's thread.
+struct RequestHooks {
+  std::function<void(uint32_t opcode)> before_execute;  ///< in the handler's guard: may throw as the tree could
+  std::function<void(uint32_t opcode)> after_reply;     ///< between the reply, if any, and the end of the request
+};
+
+/// Reads requests from the connection into its slot of the image, has libfuse decode them, and sees to it that each
+/// gets exactly one reply. Used by one thread at a time.
+///
+/// Each reader has a libfuse session of its own: sessions share nothing, so no lock is taken per request, and the
+/// handlers find their reader as the session's user data.
+class Reader {
+ public:
+  /// Borrows all but `fd`, of which it keeps a duplicate. Throws std::runtime_error if libfuse refuses.
+  Reader(int fd, const Image& image, uint32_t slot, FileSystem& fs, const RequestHooks& hooks);
+  ~Reader();
+  Reader(const Reader&) = delete;
+  Reader& operator=(const Reader&) = delete;
+
+  /// Has the session process a FUSE_INIT request of at most ReaderRecord::kInitMax bytes; its reply is sent only if
+  /// `is_new`: a connection begins but once. Throws std::runtime_error if the protocol does not fit.
+  void initialize(std::span<const std::byte> init, bool is_new);
+
+  /// Waits for a request and reads it into the slot. Its length; 0 when the connection has ended.
+  size_t receive();
+  /// Answers the request in the slot, whatever it is, and finishes it.
+  void process(size_t length);
+  /// Finishes a request that a former server left in the slot.
+  void process_again();
+
+  const RequestSlot& slot() const { return slot_; }
+
+  // For the handlers (operations.cc).
+  FileSystem& fs() const { return fs_; }
+  Operation& operation() { return *operation_; }
+  const RequestHooks& hooks() const { return hooks_; }
+  bool has_replied() const { return has_replied_; }
+  /// The session has taken our settings.
+  void note_initialized() { is_initialized_ = true; }
+
+ private:
+  struct SessionDeleter {
+    void operator()(fuse_session* session) const;
+  };
+
+  void answer(size_t length, bool is_poisonous);
+  void execute(size_t length);
+  void reply_error(int error);
+  ssize_t send(const iovec* parts, int count);
+
+  const Image& image_;
+  const RequestSlot slot_;
+  FileSystem& fs_;
+  const RequestHooks& hooks_;
+  std::unique_ptr<fuse_session, SessionDeleter> session_;
+  int fd_;  // the session's duplicate
+  std::optional<Operation> operation_;
+  bool has_replied_ = false;
+  bool is_mute_ = false;  // replies go nowhere
+  bool is_initialized_ = false;
+};
+
+}  // namespace ztmpfs

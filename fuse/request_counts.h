@@ -1,0 +1,22 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+
+#include "fuse/request_slot.h"
+
+namespace ztmpfs {
+
+/// Requests answered per opcode, by its name in linux/fuse.h ("LOOKUP"), summed over all readers and all servers of the
+/// mount. INIT, DESTROY and what has no answer (FORGET, INTERRUPT) are not among them. Opcodes never seen are left out.
+std::map<std::string, uint64_t> request_counts(std::span<const RequestSlot> slots);
+
+/// FORGET and BATCH_FORGET requests executed.
+uint64_t forget_count(std::span<const RequestSlot> slots);
+
+/// Takes note of a finished request of this slot; the slot's own thread only.
+void count_request(const RequestSlot& slot, uint32_t opcode);
+
+}  // namespace ztmpfs

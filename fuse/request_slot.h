@@ -1,0 +1,65 @@
+#pragma once
+
+#include <linux/fuse.h>
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <span>
+
+#include "base/image.h"
+#include "fs/operation.h"
+#include "fuse/opcodes.h"
+
+namespace ztmpfs {
+
+/// What outlives the server besides the request in a reader's buffer. Durable: the last page of each buffer.
+struct ReaderRecord {
+  static constexpr size_t kInitMax = 256;
+
+  /// Bytes of `init` that count, stored after them; 0: the connection has not begun. Slot 0 only.
+  std::atomic<uint32_t> init_length;
+  uint32_t unused;
+  alignas(8) std::array<std::byte, kInitMax> init;           ///< the FUSE_INIT request as it was read, then zeros
+  std::array<std::atomic<uint64_t>, kOpcodeCount> answered;  ///< per opcode; [0] counts opcodes unknown to us
+  std::atomic<uint64_t> forgets;                             ///< FORGET and BATCH_FORGET executed
+};
+static_assert(sizeof(ReaderRecord) <= kPageSize);
+
+/// One reader's place in the image: the buffer its requests are read into, replies are made in and its ReaderRecord
+/// lies in, and the record of the request's intent and outcome. Not owning. Used by one thread at a time.
+///
+/// The buffer: | request, from its first byte on ... | ReaderRecord | with replies from the second page on: a request
+/// whose reply is made here (READ, READDIR, READDIRPLUS, READLINK) is shorter than a page.
+class RequestSlot {
+ public:
+  RequestSlot(const Image& image, uint32_t slot);
+
+  /// Where a request may be read to.
+  std::span<std::byte> request_space() const { return buffer_.first(buffer_.size() - kPageSize); }
+  std::span<std::byte> reply_space() const { return request_space().subspan(kPageSize); }
+  /// The largest WRITE that fits, and the largest READ.
+  size_t transfer_max() const { return buffer_.size() - 2 * kPageSize; }
+
+  const fuse_in_header& header() const { return *reinterpret_cast<const fuse_in_header*>(buffer_.data()); }
+  /// True if a request was read that is not finished.
+  bool is_pending() const { return unique().load(std::memory_order_acquire) != 0; }
+  /// Says that there is no request; before each read, and at the end of each request.
+  void clear() const { unique().store(0, std::memory_order_release); }
+
+  RequestRecord& request() const { return request_; }
+  ReaderRecord& reader() const { return *reinterpret_cast<ReaderRecord*>(buffer_.data() + request_space().size()); }
+
+  /// Makes the buffer resident and writable in this process and, where permitted, locks it there: a kill during the
+  /// kernel's copy to a page that is not would end the request with EIO. Throws std::runtime_error without memory.
+  void populate() const;
+
+ private:
+  std::atomic_ref<uint64_t> unique() const;
+
+  Region region_;
+  std::span<std::byte> buffer_;
+  RequestRecord& request_;
+};
+
+}  // namespace ztmpfs

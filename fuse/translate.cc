@@ -1,0 +1,89 @@
+#include "fuse/translate.h"
+
+namespace ztmpfs {
+
+namespace {
+
+timespec to_timespec(const Time& time) { return {.tv_sec = time.seconds, .tv_nsec = long(time.nanoseconds)}; }
+
+Time to_time(const timespec& time) {
+  return {.seconds = time.tv_sec, .nanoseconds = uint32_t(time.tv_nsec), .unused = 0};
+}
+
+}  // namespace
+
+struct stat to_stat(const Attr& attr) {
+  struct stat status{};
+  status.st_ino = attr.ino;
+  status.st_mode = attr.mode;
+  status.st_nlink = attr.nlink;
+  status.st_uid = attr.uid;
+  status.st_gid = attr.gid;
+  status.st_rdev = attr.rdev;
+  status.st_size = off_t(attr.size);
+  status.st_blocks = blkcnt_t(attr.blocks);
+  status.st_blksize = blksize_t(attr.block_size);
+  status.st_atim = to_timespec(attr.atime);
+  status.st_mtim = to_timespec(attr.mtime);
+  status.st_ctim = to_timespec(attr.ctime);
+  return status;
+}
+
+fuse_entry_param to_entry(const Attr& attr) {
+  fuse_entry_param entry{};
+  entry.ino = attr.ino;
+  entry.attr = to_stat(attr);
+  entry.attr_timeout = kForever;
+  entry.entry_timeout = kForever;
+  return entry;
+}
+
+fuse_entry_param to_negative_entry() {
+  fuse_entry_param entry{};
+  entry.entry_timeout = kForever;
+  return entry;
+}
+
+SetAttr to_set_attr(const struct stat& values, int fields) {
+  static constexpr struct {
+    int from;
+    SetAttr::Field to;
+  } kFields[] = {
+      {FUSE_SET_ATTR_MODE, SetAttr::kMode},
+      {FUSE_SET_ATTR_UID, SetAttr::kUid},
+      {FUSE_SET_ATTR_GID, SetAttr::kGid},
+      {FUSE_SET_ATTR_SIZE, SetAttr::kSize},
+      {FUSE_SET_ATTR_ATIME, SetAttr::kAtime},
+      {FUSE_SET_ATTR_MTIME, SetAttr::kMtime},
+      {FUSE_SET_ATTR_ATIME_NOW, SetAttr::kAtimeNow},
+      {FUSE_SET_ATTR_MTIME_NOW, SetAttr::kMtimeNow},
+      {FUSE_SET_ATTR_CTIME, SetAttr::kCtime},
+  };
+  SetAttr change;
+  for (const auto& field : kFields)
+    if ((fields & field.from) != 0) change.fields |= field.to;
+  change.mode = values.st_mode;
+  change.uid = values.st_uid;
+  change.gid = values.st_gid;
+  change.size = uint64_t(values.st_size);
+  change.atime = to_time(values.st_atim);
+  change.mtime = to_time(values.st_mtim);
+  change.ctime = to_time(values.st_ctim);
+  return change;
+}
+
+struct statvfs to_statvfs(const FileSystemUsage& usage) {
+  struct statvfs status{};
+  status.f_bsize = usage.block_size;
+  status.f_frsize = usage.block_size;
+  status.f_blocks = usage.total / usage.block_size;
+  status.f_bfree = usage.available / usage.block_size;
+  status.f_bavail = status.f_bfree;
+  status.f_files = usage.files + usage.files_free;
+  status.f_ffree = usage.files_free;
+  status.f_favail = usage.files_free;
+  status.f_namemax = FileSystem::kNameMax;
+  return status;
+}
+
+}  // namespace ztmpfs
