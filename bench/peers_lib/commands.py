@@ -48,7 +48,7 @@ def write_text(path, text):
 
 
 def drop_caches(what):
-    """what: 1 page cache, 2 dentries and inodes, 3 both. Only clean pages go, so sync first. False without the right to."""
+    """what: 1 page cache, 2 dentries and inodes, 3 both. Only clean pages go, so sync first. False if not allowed."""
     os.sync()
     try:
         write_text("/proc/sys/vm/drop_caches", str(what))

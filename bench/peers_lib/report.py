@@ -38,7 +38,7 @@ def header(file_systems, notes):
         f"command:  {' '.join(sys.argv)}",
         f"machine:  Linux {platform.release()} {platform.machine()}, {os.cpu_count()} CPUs, "
         f"{int(memory) // 1024} MiB RAM, load {os.getloadavg()[0]:.2f}",
-        f"commit:   {first_line(['git', '-C', os.path.dirname(os.path.realpath(__file__)), 'describe', '--always', '--dirty'])}",
+        f"commit:   {first_line(['git', '-C', os.path.dirname(__file__), 'describe', '--always', '--dirty'])}",
         f"tools:    {first_line(['cc', '--version'])}; {first_line(['tar', '--version'])}; "
         f"{first_line(['make', '--version'])}",
     ]

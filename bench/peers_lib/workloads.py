@@ -1,4 +1,4 @@
-"""What is measured. A workload prepares what it needs (not timed), runs (timed), and says how many operations that was."""
+"""What is measured: a workload prepares what it needs (not timed), runs (timed), says how many operations that was."""
 
 import collections
 import dataclasses
@@ -203,7 +203,7 @@ def once(operation, prefix="f"):
 
 
 def make_folders(context):
-    context.ensure_small_files()
+    os.makedirs(context.path("small"), exist_ok=True)
     if os.path.exists(context.path("small/d0000000")):
         context.loop("rmdir", "small", context.sizes.small_files)
     yield
@@ -211,7 +211,7 @@ def make_folders(context):
 
 
 def remove_folders(context):
-    context.ensure_small_files()
+    os.makedirs(context.path("small"), exist_ok=True)
     if not os.path.exists(context.path("small/d0000000")):
         context.loop("mkdir", "small", context.sizes.small_files)
     yield

@@ -35,7 +35,7 @@ class Mounted(file_systems.Ztmpfs):
     """A ztmpfs of the acceptance run, with what can be said about it from outside."""
 
     def outside_memory(self):
-        """Bytes as the kernel counts them: blocks of all memfds of server and holder, each once, plus RssAnon of both."""
+        """Bytes as the kernel counts them: blocks of all memfds of server and holder, plus RssAnon of both."""
         memfds, anonymous = {}, 0
         for pid in self.processes():
             folder = f"/proc/{pid}/fd"
