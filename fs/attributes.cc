@@ -1,0 +1,74 @@
+// Attributes: getattr and setattr, truncation among it.
+#include "fs/filesystem.h"
+
+namespace ztmpfs {
+
+namespace {
+
+constexpr uint64_t kFileSizeMax = INT64_MAX;
+
+// The attributes as they will be once `change` has happened at `time`.
+Attr changed(Attr attr, const SetAttr& change, const Time& time) {
+  const auto has = [&](SetAttr::Field field) { return (change.fields & field) != 0; };
+  const bool resized = has(SetAttr::kSize) && change.size != attr.size;
+  if (has(SetAttr::kMode)) attr.mode = (attr.mode & S_IFMT) | (change.mode & 07777);
+  if (has(SetAttr::kUid)) attr.uid = change.uid;
+  if (has(SetAttr::kGid)) attr.gid = change.gid;
+  if (has(SetAttr::kSize)) attr.size = change.size;
+  if (resized) attr.mtime = time;
+  if (has(SetAttr::kAtime)) attr.atime = change.atime;
+  if (has(SetAttr::kAtimeNow)) attr.atime = time;
+  if (has(SetAttr::kMtime)) attr.mtime = change.mtime;
+  if (has(SetAttr::kMtimeNow)) attr.mtime = time;
+  attr.ctime = has(SetAttr::kCtime) ? change.ctime : time;
+  return attr;
+}
+
+void set_attributes(Transaction& transaction, InodeRecord& inode, const Attr& attr) {
+  transaction.set(inode.mode, attr.mode);
+  transaction.set(inode.uid, attr.uid);
+  transaction.set(inode.gid, attr.gid);
+  transaction.set(inode.size, attr.size);
+  transaction.set(inode.atime_seconds, attr.atime.seconds);
+  transaction.set(inode.atime_nanoseconds, attr.atime.nanoseconds);
+  transaction.set(inode.mtime_seconds, attr.mtime.seconds);
+  transaction.set(inode.mtime_nanoseconds, attr.mtime.nanoseconds);
+  transaction.set(inode.ctime_seconds, attr.ctime.seconds);
+  transaction.set(inode.ctime_nanoseconds, attr.ctime.nanoseconds);
+}
+
+}  // namespace
+
+Result<Attr> FileSystem::getattr(uint64_t ino) {
+  const ReaderLock frozen(freeze_);
+  const InodeLockSet locks(inode_locks_, {{ino, InodeLock::kShared}});
+  const InodeRecord* inode = find_inode(ino);
+  if (inode == nullptr) return fail(std::errc(ESTALE));
+  return attr_of(ino, *inode);
+}
+
+Result<Attr> FileSystem::setattr(Operation& op, uint64_t ino, const SetAttr& change) {
+  const ReaderLock frozen(freeze_);
+  const bool resizes = (change.fields & SetAttr::kSize) != 0;
+  if (resizes && change.size > kFileSizeMax) return fail(std::errc::file_too_large);
+  while (true) {
+    const InodeLockSet locks(inode_locks_, {{ino, InodeLock::kExclusive}});
+    InodeRecord* inode = find_inode(ino);
+    if (inode == nullptr) return fail(std::errc(ESTALE));
+    if (resizes && inode->is_directory()) return fail(std::errc::is_a_directory);
+    if (resizes && !inode->is_regular()) return fail(std::errc::invalid_argument);
+    // What an earlier cut left must not come to light again.
+    if (resizes && change.size > inode->size && !truncate_step(ino, *inode)) continue;
+    const bool cuts = resizes && change.size < inode->size;
+    Outcome outcome{.kind = Outcome::kAttr, .unused = 0, .value = 0, .attr = changed(attr_of(ino, *inode), change, now())};
+    Transaction transaction = op.begin();
+    set_attributes(transaction, *inode, outcome.attr);
+    if (cuts) transaction.set(inode->flags, inode->flags | InodeRecord::kTruncating);
+    op.commit(transaction, outcome);
+    if (cuts && !truncate_step(ino, *inode)) queue_purge(ino);
+    outcome.attr.blocks = attr_of(ino, *inode).blocks;
+    return outcome.attr;
+  }
+}
+
+}  // namespace ztmpfs

@@ -1,0 +1,65 @@
+// Contents: read, write, readlink.
+#include <algorithm>
+
+#include "fs/filesystem.h"
+
+namespace ztmpfs {
+
+namespace {
+
+constexpr uint64_t kFileSizeMax = INT64_MAX;
+
+}  // namespace
+
+Result<size_t> FileSystem::read(uint64_t ino, uint64_t offset, std::span<std::byte> target) {
+  const ReaderLock frozen(freeze_);
+  const InodeLockSet locks(inode_locks_, {{ino, InodeLock::kShared}});
+  const InodeRecord* inode = find_inode(ino);
+  if (inode == nullptr) return fail(std::errc(ESTALE));
+  if (inode->is_directory()) return fail(std::errc::is_a_directory);
+  if (!inode->is_regular()) return fail(std::errc::invalid_argument);
+  if (offset >= inode->size) return 0;
+  target = target.first(std::min<uint64_t>(target.size(), inode->size - offset));
+  if (auto done = store_.read(ino_index(ino), offset, target); !done) return fail(done.error());
+  return target.size();
+}
+
+// Order for a crash: contents, slots, then size and times with the outcome. Until then the request is executed again.
+Result<size_t> FileSystem::write(Operation& op, uint64_t ino, uint64_t offset, std::span<const std::byte> data) {
+  if (offset > kFileSizeMax - data.size()) return fail(std::errc::file_too_large);
+  const ReaderLock frozen(freeze_);
+  while (true) {
+    const InodeLockSet locks(inode_locks_, {{ino, InodeLock::kExclusive}});
+    InodeRecord* inode = find_inode(ino);
+    if (inode == nullptr) return fail(std::errc(ESTALE));
+    if (inode->is_directory()) return fail(std::errc::is_a_directory);
+    if (!inode->is_regular()) return fail(std::errc::invalid_argument);
+    if (!truncate_step(ino, *inode)) continue;
+    const auto written = store_.write(ino_index(ino), offset, data);
+    if (!written) {
+      // Blocks behind the end must not stay: a later extension would show them.
+      if (store_.end(ino_index(ino)) > inode->size) store_.truncate(ino_index(ino), inode->size, kMiB);
+      return fail(written.error());
+    }
+    const Time time = now();
+    Transaction transaction = op.begin();
+    if (offset + *written > inode->size && *written > 0) transaction.set(inode->size, offset + *written);
+    set_mtime(transaction, *inode, time);
+    set_ctime(transaction, *inode, time);
+    op.commit(transaction, {.kind = Outcome::kCount, .unused = 0, .value = *written, .attr = {}});
+    return *written;
+  }
+}
+
+Result<std::string> FileSystem::readlink(uint64_t ino) {
+  const ReaderLock frozen(freeze_);
+  const InodeLockSet locks(inode_locks_, {{ino, InodeLock::kShared}});
+  const InodeRecord* inode = find_inode(ino);
+  if (inode == nullptr) return fail(std::errc(ESTALE));
+  if (!inode->is_symlink()) return fail(std::errc::invalid_argument);
+  std::string target(inode->size, '\0');
+  if (auto done = store_.read(ino_index(ino), 0, std::as_writable_bytes(std::span(target))); !done) return fail(done.error());
+  return target;
+}
+
+}  // namespace ztmpfs

@@ -1,0 +1,239 @@
+#pragma once
+
+#include <boost/unordered/unordered_flat_map.hpp>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "fs/attr.h"
+#include "fs/directory_index.h"
+#include "fs/inode.h"
+#include "fs/inode_locks.h"
+#include "fs/name_table.h"
+#include "fs/operation.h"
+#include "store/block_store.h"
+
+namespace ztmpfs {
+
+/// One entry as readdir tells it.
+struct DirectoryEntry {
+  std::string_view name;
+  uint64_t ino;
+  uint32_t mode;    ///< file type bits only
+  uint64_t cookie;  ///< pass it to go on behind this entry
+};
+
+/// What statfs(2) tells.
+struct FileSystemUsage {
+  Bytes total;      ///< the memory cap, or the `logical` cap
+  Bytes available;  ///< what can still be written
+  Bytes block_size;
+  uint64_t files;   ///< inodes in use
+  uint64_t files_free;
+};
+
+/// One item of FORGET and BATCH_FORGET.
+struct Forget {
+  uint64_t ino;
+  uint64_t lookups;
+};
+
+struct FileSystemOptions {
+  uint32_t root_uid = 0;
+  uint32_t root_gid = 0;
+  uint32_t root_mode = 01777;
+};
+
+/// The POSIX tree over a BlockStore: inodes, directories, links, attributes. Knows no libfuse.
+///
+/// Thread-safe. Every operation that changes something takes an Operation, whose outcome is durable together with the
+/// change. Inode numbers are never reused; each reference the kernel holds is a lookup count in the inode, and an
+/// inode without links and lookups is freed. Permissions are the kernel's affair (DESIGN: FUSE).
+/// Locks: freeze > tree > inodes (ascending) > the store's.
+class FileSystem {
+ public:
+  static constexpr uint64_t kRootIno = 1;
+  static constexpr size_t kNameMax = 255;
+  static constexpr size_t kSymlinkMax = 4095;
+  static constexpr uint32_t kLinkMax = 0x7fffffff;
+
+  /// Rename flags, as renameat2(2) has them.
+  static constexpr uint32_t kRenameNoReplace = 1 << 0;
+  static constexpr uint32_t kRenameExchange = 1 << 1;
+
+  FileSystem(const Image& image, BlockStore& store, MemoryBudget& budget, const Clock& clock, FileSystemOptions options);
+  ~FileSystem();
+
+  /// Completes committed intents, rebuilds every index (the store's and the pool's too), frees what has no owner, and
+  /// makes the root of a fresh image. Requests that were read but not answered are the transport's to finish, after
+  /// this. Throws std::runtime_error if the image contradicts itself.
+  void attach();
+
+  // Names. `name` is what the kernel sent, not checked: ENAMETOOLONG, EINVAL ("" and names with '/'), ENOENT, ENOTDIR,
+  // ESTALE (no such inode). The Attr returned by the first six counts as one lookup.
+  Result<Attr> lookup(Operation& op, uint64_t parent, std::string_view name);
+  /// An existing file is EEXIST.
+  Result<Attr> mknod(Operation& op, uint64_t parent, std::string_view name, uint32_t mode, uint32_t rdev);
+  /// open(2) with O_CREAT: an existing file is looked up, or EEXIST if `exclusive`.
+  Result<Attr> create(Operation& op, uint64_t parent, std::string_view name, uint32_t mode, bool exclusive);
+  Result<Attr> mkdir(Operation& op, uint64_t parent, std::string_view name, uint32_t mode);
+  Result<Attr> symlink(Operation& op, uint64_t parent, std::string_view name, std::string_view target);
+  Result<Attr> link(Operation& op, uint64_t ino, uint64_t parent, std::string_view name);
+  Result<void> unlink(Operation& op, uint64_t parent, std::string_view name);
+  Result<void> rmdir(Operation& op, uint64_t parent, std::string_view name);
+  Result<void> rename(Operation& op, uint64_t parent, std::string_view name, uint64_t new_parent,
+                      std::string_view new_name, uint32_t flags);
+
+  // Inodes.
+  Result<Attr> getattr(uint64_t ino);
+  Result<Attr> setattr(Operation& op, uint64_t ino, const SetAttr& change);
+  Result<std::string> readlink(uint64_t ino);
+  Result<size_t> read(uint64_t ino, uint64_t offset, std::span<std::byte> target);
+  /// Fewer bytes than asked when the memory cap is reached in the middle; EFBIG past the largest offset.
+  Result<size_t> write(Operation& op, uint64_t ino, uint64_t offset, std::span<const std::byte> data);
+  /// Drops lookups; counts items done in the operation's outcome, and starts behind those done before a crash.
+  void forget(Operation& op, std::span<const Forget> items);
+
+  // Directories. A cookie of 0 starts at the beginning; "." and ".." come first. Entries that are not changed meanwhile
+  // are told exactly once. The visitor returns false when it has no room for the entry.
+  Result<void> readdir(uint64_t ino, uint64_t cookie, const std::function<bool(const DirectoryEntry&)>& visit);
+  /// The same with attributes; append() returns the bytes it used, 0 when there is no room. Each entry but "." and ".."
+  /// counts as one lookup, recorded together with the bytes appended so far. Returns the bytes in all.
+  Result<size_t> readdirplus(Operation& op, uint64_t ino, uint64_t cookie,
+                             const std::function<size_t(const DirectoryEntry&, const Attr&)>& append);
+
+  FileSystemUsage usage() const;
+  uint64_t files() const;
+  uint64_t directories() const;
+  /// Memory of the tables of inodes and names.
+  Bytes metadata_bytes() const;
+
+  /// Frees contents of removed or truncated files that were too large to be freed by the request itself, one bounded
+  /// step per call. False when there is nothing to do. Background work.
+  bool purge_step();
+  /// Called (without locks held) when there is something for purge_step() to do.
+  void set_on_purge(std::function<void()> on_purge);
+  /// The inode number that owns an inode table record now, 0 if none: for the store's on_sealed callback.
+  uint64_t ino_of(BlockStore::OwnerId owner) const;
+
+  /// Stops the tree, checks every invariant of fs, store and pool; empty if all hold, else a sentence per breach.
+  std::vector<std::string> audit();
+  /// Drops all lookups and frees what only they kept alive, as the end of a mount does. No other calls meanwhile.
+  void forget_all();
+
+ private:
+  // A name looked up: the entry's number and the inode it names.
+  struct Found {
+    uint32_t name_id;
+    uint64_t ino;
+    uint32_t type;
+  };
+  // What a new inode is to be.
+  struct NewInode {
+    uint32_t mode;
+    uint32_t rdev = 0;
+    std::string_view symlink_target{};
+  };
+  // What happens to a directory in a transaction: so many entries and subdirectories more or fewer.
+  struct DirectoryChange {
+    uint64_t ino;
+    int entries;
+    int subdirectories;
+    bool new_cookie;
+  };
+  struct RenameArguments {
+    uint64_t parent;
+    std::string_view name;
+    uint64_t new_parent;
+    std::string_view new_name;
+    uint32_t flags;
+  };
+
+  // filesystem.cc: records and their parts
+  InodeRecord* find_inode(uint64_t ino) const REQUIRES(inode_locks_);
+  Result<InodeRecord*> find_directory(uint64_t ino) const REQUIRES(inode_locks_);
+  DirectoryIndex* index_of(uint64_t ino) const REQUIRES(inode_locks_);
+  Result<Found> find_name(uint64_t parent, std::string_view name) const REQUIRES(inode_locks_);
+  Result<Found> peek_name(uint64_t parent, std::string_view name) EXCLUDES(inode_locks_);
+  Attr attr_of(uint64_t ino, const InodeRecord& inode) const REQUIRES(inode_locks_);
+  Time now() const;
+  void set_mtime(Transaction& transaction, InodeRecord& inode, const Time& time) const REQUIRES(inode_locks_);
+  void set_ctime(Transaction& transaction, InodeRecord& inode, const Time& time) const REQUIRES(inode_locks_);
+  void change_directory(Transaction& transaction, const DirectoryChange& change, const Time& time)
+      REQUIRES(inode_locks_);
+
+  // namespace.cc: names that come
+  Result<Attr> make_inode(Operation& op, uint64_t parent, std::string_view name, const NewInode& what);
+  Result<uint32_t> allocate_inode(const InodeRecord& parent, const Caller& caller, const NewInode& what,
+                                  uint64_t parent_ino) REQUIRES(inode_locks_);
+  void discard_inode(uint32_t index);
+  Result<Attr> count_lookup(Operation& op, uint64_t ino) REQUIRES(inode_locks_);
+  Result<Attr> lookup_self(Operation& op, uint64_t ino);
+
+  // removal.cc: names that go, and what goes with them
+  bool drop_link(Transaction& transaction, InodeRecord& inode, const Time& time) REQUIRES(inode_locks_);
+  Result<void> remove(Operation& op, uint64_t parent, std::string_view name, bool is_rmdir);
+  void erase_name(uint64_t parent, uint32_t name_id) REQUIRES(inode_locks_);
+  void reap(uint64_t ino);
+  void free_inode(uint32_t index);
+  void queue_purge(uint64_t ino);
+  bool truncate_step(uint64_t ino, InodeRecord& inode) REQUIRES(inode_locks_);
+
+  // rename.cc
+  Result<void> check_rename(const RenameArguments& arguments, const Found& source, const Found* target) const
+      REQUIRES(inode_locks_);
+  bool is_ancestor(uint64_t ancestor, uint64_t ino) const;
+  Result<void> rename_locked(Operation& op, const RenameArguments& arguments, const Found& source, const Found* target)
+      REQUIRES(inode_locks_);
+  Result<void> move_name(Operation& op, const RenameArguments& arguments, const Found& source)
+      REQUIRES(inode_locks_);
+  void replace_name(Operation& op, const RenameArguments& arguments, const Found& source, const Found& target)
+      REQUIRES(inode_locks_);
+  void exchange_names(Operation& op, const RenameArguments& arguments, const Found& source, const Found& target)
+      REQUIRES(inode_locks_);
+
+  // readdir.cc
+  std::optional<DirectoryEntry> next_entry(uint64_t ino, const InodeRecord& directory, uint64_t cookie) const
+      REQUIRES(inode_locks_);
+
+  // recovery.cc
+  void complete_intents();
+  void attach_inodes();
+  void attach_names() REQUIRES(inode_locks_);
+  void make_root() REQUIRES(inode_locks_);
+  void finish_attach() REQUIRES(inode_locks_);
+
+  // audit.cc
+  struct AuditTotals;
+  void audit_inode(uint64_t ino, const InodeRecord& inode, AuditTotals& totals) const REQUIRES(inode_locks_);
+  void audit_names(AuditTotals& totals) const REQUIRES(inode_locks_);
+
+  const Image& image_;
+  BlockStore& store_;
+  const Clock& clock_;
+  const FileSystemOptions options_;
+  MemoryBudget& budget_;
+
+  mutable SharedMutex freeze_;  // shared: every operation; exclusive: audit
+  Mutex tree_mutex_;            // who is whose ancestor: held while a directory changes its parent
+  mutable InodeLockTable inode_locks_;
+  DurableTable<InodeRecord> inodes_;
+  NameTable names_;
+
+  mutable SharedMutex directories_mutex_;  // the map only; an index is covered by its directory's inode lock
+  boost::unordered_flat_map<uint32_t, std::unique_ptr<DirectoryIndex>> directories_ GUARDED_BY(directories_mutex_);
+
+  Mutex purge_mutex_;
+  std::deque<uint64_t> purge_queue_ GUARDED_BY(purge_mutex_);  // inode numbers
+  std::function<void()> on_purge_;
+};
+
+}  // namespace ztmpfs

@@ -1,0 +1,85 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/image.h"
+#include "base/intent.h"
+#include "fs/attr.h"
+
+namespace ztmpfs {
+
+/// Who asks.
+struct Caller {
+  uint32_t uid = 0;
+  uint32_t gid = 0;
+};
+
+/// What a request that changes something came to; enough to send its reply again. Durable.
+struct Outcome {
+  enum Kind : uint32_t {
+    kNone,
+    kDone,   ///< success without a value
+    kAttr,   ///< `attr`
+    kCount,  ///< `value`: bytes written
+    kBytes,  ///< `value`: so many bytes of the reply stand in the reply part of the request's buffer (READDIRPLUS)
+    kItems,  ///< `value`: so many items are done (BATCH_FORGET); there may be more to do
+    kError,  ///< `value`: an errno; nothing was changed. Recorded by the transport: what failed must not succeed later
+  };
+  uint32_t kind;
+  uint32_t unused;
+  uint64_t value;
+  Attr attr;
+};
+
+/// The durable state of one reader's request: its intent, its outcome, how often it was tried after a crash.
+/// The outcome is valid exactly while the intent's state is not IDLE. Lies in RegionId::kRequests.
+struct RequestRecord {
+  IntentRecord intent;
+  Outcome outcome;
+  std::atomic<uint32_t> attempts;
+  uint32_t unused;
+};
+static_assert(sizeof(RequestRecord) <= 2 * kPageSize, "image.cc sizes the region");
+
+/// The record of one reader.
+RequestRecord& request_record(const Image& image, uint32_t slot);
+
+/// One request on its way through the FileSystem: who asks, and where its intent and outcome are recorded.
+/// Used by one thread.
+class Operation {
+ public:
+  Operation(const Image& image, RequestRecord& record, Caller caller)
+      : meta_base_(image.meta().base()), record_(record), caller_(caller) {}
+
+  const Caller& caller() const { return caller_; }
+  /// True if the request was executed before a crash: its reply is made from outcome(), it is not executed again.
+  bool has_outcome() const { return record_.intent.state.load(std::memory_order_acquire) != IntentRecord::kIdle; }
+  const Outcome& outcome() const { return record_.outcome; }
+
+  /// A transaction on this operation's intent.
+  Transaction begin() { return Transaction(record_.intent, meta_base_); }
+  /// Records the outcome, then commits: both are there after a crash, or neither.
+  void commit(Transaction& transaction, const Outcome& outcome) {
+    record_.outcome = outcome;
+    transaction.commit();
+  }
+  /// For requests that are executed in many small steps: outcome().value advances together with each step.
+  void commit_progress(Transaction& transaction, Outcome::Kind kind, uint64_t value) {
+    if (!has_outcome()) record_.outcome = {.kind = kind, .unused = 0, .value = 0, .attr = {}};
+    transaction.set(record_.outcome.value, value);
+    transaction.commit();
+  }
+  /// The request is answered; its record is free for the next one.
+  void end() {
+    record_.attempts.store(0, std::memory_order_relaxed);
+    record_.intent.state.store(IntentRecord::kIdle, std::memory_order_release);
+  }
+
+ private:
+  std::byte* meta_base_;
+  RequestRecord& record_;
+  Caller caller_;
+};
+
+}  // namespace ztmpfs

@@ -1,0 +1,162 @@
+// Names that go, inodes that go with them, and contents that take longer to go.
+#include <atomic>
+
+#include "fs/filesystem.h"
+
+namespace ztmpfs {
+
+namespace {
+
+// Contents up to this size are freed by the request itself; and so much at a time is freed of larger ones.
+constexpr Bytes kFreeStep = kMiB;
+
+}  // namespace
+
+Result<void> FileSystem::unlink(Operation& op, uint64_t parent, std::string_view name) {
+  if (name == "." || name == "..") return fail(std::errc::is_a_directory);
+  return remove(op, parent, name, false);
+}
+
+Result<void> FileSystem::rmdir(Operation& op, uint64_t parent, std::string_view name) {
+  if (name == ".") return fail(std::errc::invalid_argument);
+  if (name == "..") return fail(std::errc::directory_not_empty);
+  return remove(op, parent, name, true);
+}
+
+Result<void> FileSystem::remove(Operation& op, uint64_t parent, std::string_view name, bool is_rmdir) {
+  const ReaderLock frozen(freeze_);
+  uint64_t dead = 0;
+  while (true) {
+    const auto seen = peek_name(parent, name);
+    if (!seen) return fail(seen.error());
+    const InodeLockSet locks(inode_locks_, {{parent, InodeLock::kExclusive}, {seen->ino, InodeLock::kExclusive}});
+    const auto found = find_name(parent, name);
+    if (!found) return fail(found.error());
+    if (found->ino != seen->ino) continue;
+    InodeRecord& victim = *find_inode(found->ino);
+    if (is_rmdir && !victim.is_directory()) return fail(std::errc::not_a_directory);
+    if (!is_rmdir && victim.is_directory()) return fail(std::errc::is_a_directory);
+    if (is_rmdir && !index_of(found->ino)->empty()) return fail(std::errc::directory_not_empty);
+    const Time time = now();
+    Transaction transaction = op.begin();
+    transaction.set(names_[found->name_id].parent, 0);
+    change_directory(transaction, {parent, -1, is_rmdir ? -1 : 0, false}, time);
+    if (drop_link(transaction, victim, time)) dead = found->ino;
+    op.commit(transaction, {.kind = Outcome::kDone, .unused = 0, .value = 0, .attr = {}});
+    erase_name(parent, found->name_id);
+    break;
+  }
+  if (dead != 0) reap(dead);
+  return {};
+}
+
+// True if the inode is dead with that: the caller reaps it once the locks are dropped.
+bool FileSystem::drop_link(Transaction& transaction, InodeRecord& inode, const Time& time) {
+  const uint32_t nlink = inode.is_directory() ? 0 : inode.nlink - 1;
+  transaction.set(inode.nlink, nlink);
+  set_ctime(transaction, inode, time);
+  const bool is_dead = nlink == 0 && inode.lookups == 0;
+  if (is_dead) transaction.set(inode.state, InodeRecord::kDead);
+  return is_dead;
+}
+
+void FileSystem::erase_name(uint64_t parent, uint32_t name_id) {
+  index_of(parent)->erase(name_id);
+  names_.release(name_id);
+}
+
+void FileSystem::forget(Operation& op, std::span<const Forget> items) {
+  const ReaderLock frozen(freeze_);
+  const uint64_t first = op.has_outcome() ? op.outcome().value : 0;
+  for (uint64_t i = first; i < items.size(); ++i) {
+    const auto [ino, lookups] = items[i];
+    bool is_dead = false;
+    {
+      const InodeLockSet locks(inode_locks_, {{ino, InodeLock::kExclusive}});
+      InodeRecord* inode = find_inode(ino);
+      if (inode == nullptr) continue;
+      const uint64_t left = inode->lookups - std::min(lookups, inode->lookups);
+      is_dead = left == 0 && inode->nlink == 0;
+      Transaction transaction = op.begin();
+      transaction.set(inode->lookups, left);
+      if (is_dead) transaction.set(inode->state, InodeRecord::kDead);
+      op.commit_progress(transaction, Outcome::kItems, i + 1);
+    }
+    if (is_dead) reap(ino);
+  }
+}
+
+// Frees a dead inode. Nobody finds it any more, so no lock is needed.
+void FileSystem::reap(uint64_t ino) {
+  if (!store_.truncate(ino_index(ino), 0, kFreeStep)) return queue_purge(ino);
+  free_inode(ino_index(ino));
+}
+
+// The record may be used again: under another number, or not at all once its numbers are used up.
+void FileSystem::free_inode(uint32_t index) {
+  InodeRecord& inode = inodes_[index];
+  if (inode.is_directory()) {
+    const WriterLock lock(directories_mutex_);
+    directories_.erase(index);
+  }
+  std::atomic_ref(inode.state).store(InodeRecord::kFree, std::memory_order_release);
+  if (inode.uses != UINT32_MAX) inodes_.allocator().release(index);
+}
+
+void FileSystem::queue_purge(uint64_t ino) {
+  {
+    MutexLock lock(purge_mutex_);
+    purge_queue_.push_back(ino);
+  }
+  if (on_purge_) on_purge_();
+}
+
+void FileSystem::set_on_purge(std::function<void()> on_purge) { on_purge_ = std::move(on_purge); }
+
+// One bounded step of freeing what lies behind the end of a file that was cut; true when nothing is left there.
+bool FileSystem::truncate_step(uint64_t ino, InodeRecord& inode) {
+  if ((inode.flags & InodeRecord::kTruncating) == 0) return true;
+  if (!store_.truncate(ino_index(ino), inode.size, kFreeStep)) return false;
+  std::atomic_ref(inode.flags).store(inode.flags & ~InodeRecord::kTruncating, std::memory_order_release);
+  return true;
+}
+
+bool FileSystem::purge_step() {
+  const ReaderLock frozen(freeze_);
+  uint64_t ino = 0;
+  {
+    MutexLock lock(purge_mutex_);
+    if (purge_queue_.empty()) return false;
+    ino = purge_queue_.front();
+    purge_queue_.pop_front();
+  }
+  const uint32_t index = ino_index(ino);
+  bool is_dead = false;
+  {
+    const InodeLockSet locks(inode_locks_, {{ino, InodeLock::kExclusive}});
+    InodeRecord* inode = find_inode(ino);
+    if (inode != nullptr) {
+      if (!truncate_step(ino, *inode)) queue_purge(ino);
+    } else {
+      is_dead = inodes_.contains(index) && inodes_[index].state == InodeRecord::kDead &&
+                make_ino(index, inodes_[index].uses) == ino;
+    }
+  }
+  if (is_dead) reap(ino);
+  return true;
+}
+
+void FileSystem::forget_all() {
+  std::vector<uint64_t> dead;
+  inodes_.allocator().for_each_resident([&](uint32_t index) {
+    if (!inodes_.contains(index) || inodes_[index].state != InodeRecord::kUsed) return;
+    InodeRecord& inode = inodes_[index];
+    inode.lookups = 0;
+    if (inode.nlink != 0) return;
+    inode.state = InodeRecord::kDead;
+    dead.push_back(make_ino(index, inode.uses));
+  });
+  for (const uint64_t ino : dead) reap(ino);
+}
+
+}  // namespace ztmpfs

@@ -1,0 +1,208 @@
+#include "fs/volume.h"
+
+#include <pthread.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <optional>
+#include <thread>
+
+#include "base/memory_usage.h"
+
+namespace ztmpfs {
+
+namespace {
+
+constexpr Bytes kReserveMin = 512 * kKiB;
+constexpr Bytes kReserveMax = 64 * kMiB;
+constexpr Bytes kHotMax = 256 * kMiB;
+constexpr Bytes kStockMax = 64 * kMiB;
+// Behind everything that people wait for, yet not so far that a lock held when preempted is held for long.
+constexpr int kBackgroundNice = 10;
+constexpr size_t kSealBatch = 16;
+constexpr size_t kRecompressBatch = 4;
+
+Bytes reserve_of(Bytes size) { return std::clamp(size / 64, kReserveMin, kReserveMax); }
+Bytes stock_of(const VolumeOptions& options) {
+  return options.free_span_stock != 0 ? options.free_span_stock : std::min(kStockMax, options.size / 50);
+}
+
+BlockStoreOptions store_options(const Image& image, const VolumeOptions& options) {
+  return {.block_size = image.geometry().block_size,
+          .hot_limit = options.hot != 0 ? options.hot : std::min(kHotMax, options.size / 8),
+          .cold_age = options.cold_age,
+          .logical_limit = options.logical};
+}
+
+StoreCodecs store_codecs(const CodecSet& fast, const CodecSet& thorough) {
+  return {.fast = fast.writer(), .thorough = thorough.writer(), .reader = [&](CodecId id) { return thorough.reader(id); }};
+}
+
+}  // namespace
+
+/// Wakes the background threads when there is work, and tells them to stop.
+class WorkSignal {
+ public:
+  void notify() {
+    {
+      MutexLock lock(mutex_);
+      ++posted_;
+    }
+    condition_.notify_one();
+  }
+  void stop() {
+    {
+      MutexLock lock(mutex_);
+      stopping_ = true;
+    }
+    condition_.notify_all();
+  }
+  bool stopping() const { return stopping_.load(std::memory_order_relaxed); }
+  uint64_t posted() {
+    MutexLock lock(mutex_);
+    return posted_;
+  }
+  /// Waits until something was posted since `seen`, or for the time; for ever if there is none.
+  void wait(uint64_t seen, std::optional<std::chrono::milliseconds> time) NO_THREAD_SAFETY_ANALYSIS {
+    std::unique_lock lock(mutex_.native());
+    const auto woken = [&]() NO_THREAD_SAFETY_ANALYSIS { return stopping_ || posted_ != seen; };
+    if (time) {
+      condition_.wait_for(lock, *time, woken);
+    } else {
+      condition_.wait(lock, woken);
+    }
+  }
+
+ private:
+  Mutex mutex_;
+  std::condition_variable condition_;
+  std::atomic<bool> stopping_ = false;
+  uint64_t posted_ GUARDED_BY(mutex_) = 0;
+};
+
+struct Volume::Parts {
+  Parts(ImageFiles files, const VolumeOptions& volume_options, const Clock& clock, pid_t holder_pid)
+      : options(volume_options),
+        holder(holder_pid),
+        image(std::move(files)),
+        budget(options.size, reserve_of(options.size)),
+        arena(image.data(), budget),
+        pool(image.region(RegionId::kHandles), arena, budget, stock_of(options)),
+        fast_codecs(CodecChoice{options.codec.id == CodecId::kNone ? CodecId::kNone : CodecId::kLz4, 1}),
+        thorough_codecs(options.codec),
+        store(image.region(RegionId::kBlocks), pool, budget, store_codecs(fast_codecs, thorough_codecs), clock,
+              store_options(image, options)),
+        fs(image, store, budget, clock, options.root) {}
+
+  void run_background();
+  bool background_step();
+
+  const VolumeOptions options;
+  const pid_t holder;
+  Image image;
+  MemoryBudget budget;
+  Arena arena;
+  Pool pool;
+  CodecSet fast_codecs;
+  CodecSet thorough_codecs;
+  BlockStore store;
+  FileSystem fs;
+  std::function<void(uint64_t)> on_settled;
+  WorkSignal signal;
+  std::vector<std::jthread> threads;
+};
+
+Volume::Volume(ImageFiles files, const VolumeOptions& options, const Clock& clock, pid_t holder)
+    : parts_(std::make_unique<Parts>(std::move(files), options, clock, holder)) {
+  Parts& parts = *parts_;
+  // The header's page and the request records, which this process touches right away.
+  parts.budget.charge(kPageSize + parts.image.region(RegionId::kRequests).length());
+  measure_overhead();
+  parts.fs.set_on_purge([&parts] { parts.signal.notify(); });
+  parts.store.set_on_work([&parts] { parts.signal.notify(); });
+  parts.store.set_on_sealed([&parts](BlockStore::OwnerId owner) {
+    if (!parts.on_settled) return;
+    if (const uint64_t ino = parts.fs.ino_of(owner); ino != 0) parts.on_settled(ino);
+  });
+  parts.fs.attach();
+}
+
+Volume::~Volume() { stop(); }
+
+const Image& Volume::image() const { return parts_->image; }
+FileSystem& Volume::fs() { return parts_->fs; }
+BlockStore& Volume::store() { return parts_->store; }
+Pool& Volume::pool() { return parts_->pool; }
+MemoryBudget& Volume::budget() { return parts_->budget; }
+void Volume::set_on_settled(std::function<void(uint64_t)> on_settled) { parts_->on_settled = std::move(on_settled); }
+
+void Volume::start() {
+  for (uint32_t i = 0; i < parts_->options.workers; ++i)
+    parts_->threads.emplace_back([this] { parts_->run_background(); });
+}
+
+void Volume::stop() {
+  parts_->signal.stop();
+  parts_->threads.clear();
+}
+
+void Volume::Parts::run_background() {
+  pthread_setname_np(pthread_self(), "background");
+  ::setpriority(PRIO_PROCESS, id_t(::syscall(SYS_gettid)), kBackgroundNice);
+  while (!signal.stopping()) {
+    const uint64_t seen = signal.posted();
+    if (background_step()) continue;
+    // Never a busy loop: a queue's oldest entry may be due and yet its block be locked.
+    auto time = store.until_work();
+    if (time) time = std::max(*time, std::chrono::milliseconds(10));
+    signal.wait(seen, time);
+  }
+}
+
+// False when there is nothing to do now.
+bool Volume::Parts::background_step() {
+  const bool purged = fs.purge_step();
+  if (store.over_hot_limit()) return store.seal(kSealBatch, true, Effort::kFast) > 0 || purged;
+  if (store.seal(kSealBatch, false, Effort::kThorough) > 0 || purged) return true;
+  return store.recompress(kRecompressBatch, false) > 0;
+}
+
+void Volume::settle() {
+  Parts& parts = *parts_;
+  while (parts.fs.purge_step()) {
+  }
+  // A background thread may hold a block for a moment: then it is queued again, and found again.
+  for (int round = 0; round < 1000 && (parts.store.hot_bytes() > 0 || parts.store.recompress_backlog() > 0); ++round) {
+    while (parts.store.hot_bytes() > 0 && parts.store.seal(kSealBatch, true, Effort::kThorough) == kSealBatch) {
+    }
+    while (parts.store.recompress(kSealBatch, true) == kSealBatch) {
+    }
+  }
+}
+
+void Volume::measure_overhead() {
+  Bytes bytes = anonymous_memory(::getpid());
+  if (parts_->holder != 0) bytes += anonymous_memory(parts_->holder);
+  parts_->budget.set_overhead(bytes);
+}
+
+VolumeStats Volume::stats() const {
+  Bytes overhead = anonymous_memory(::getpid());
+  if (parts_->holder != 0) overhead += anonymous_memory(parts_->holder);
+  const BlockStoreStats store = parts_->store.stats();
+  return {.store = store,
+          .pool = parts_->pool.stats(),
+          .classes = parts_->pool.class_stats(),
+          .mem_used_total = parts_->image.allocated() + overhead,
+          .mem_used_max = parts_->budget.peak(),
+          .mem_limit = parts_->budget.limit(),
+          .metadata_bytes = parts_->fs.metadata_bytes() + store.metadata_bytes,
+          .files = parts_->fs.files(),
+          .directories = parts_->fs.directories()};
+}
+
+}  // namespace ztmpfs

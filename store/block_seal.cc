@@ -1,0 +1,173 @@
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+#include "compress/same_filled.h"
+#include "store/block_store.h"
+#include "store/object_tag.h"
+#include "store/scratch.h"
+
+namespace ztmpfs {
+
+namespace {
+
+// Shorter contents are not worth a codec's header.
+constexpr size_t kCompressMin = 48;
+// What was sealed in a hurry is compressed again once the hurry should be over.
+constexpr std::chrono::milliseconds kRecompressAge{2000};
+constexpr uint32_t kRecompressTicks = uint32_t(kRecompressAge / HotQueue::kTick);
+
+BlockAge age_of(const BlockSlot& slot) { return std::bit_cast<BlockAge>(slot.auxiliary); }
+
+}  // namespace
+
+// Notes a write to an open block, and queues a block that was just opened.
+void BlockStore::touch(BlockSlot& slot, const Piece& piece, bool is_new) {
+  BlockAge age = is_new ? BlockAge{} : age_of(slot);
+  age.tick = hot_queue_.now();
+  age.generation = next_generation_.fetch_add(1, std::memory_order_relaxed);
+  if (is_new) age.ticket = hot_queue_.push({piece.index, piece.owner, age.tick, 0});
+  slot.auxiliary = std::bit_cast<uint64_t>(age);
+}
+
+size_t BlockStore::seal(size_t limit, bool everything, Effort effort) {
+  const uint32_t age_min = everything ? 0 : cold_ticks_;
+  size_t taken = 0;
+  for (; taken < limit; ++taken) {
+    const auto entry = hot_queue_.pop(age_min);
+    if (!entry) break;
+    seal_entry(*entry, age_min, effort);
+  }
+  return taken;
+}
+
+size_t BlockStore::recompress(size_t limit, bool everything) {
+  const uint32_t age_min = everything ? 0 : kRecompressTicks;
+  size_t taken = 0;
+  for (; taken < limit; ++taken) {
+    const auto entry = fast_queue_.pop(age_min);
+    if (!entry) break;
+    recompress_entry(*entry, age_min);
+  }
+  return taken;
+}
+
+std::optional<std::chrono::milliseconds> BlockStore::until_work() const {
+  const auto cold = hot_queue_.until_age(cold_ticks_);
+  const auto again = fast_queue_.until_age(kRecompressTicks);
+  if (!cold || !again) return cold ? cold : again;
+  return std::min(*cold, *again);
+}
+
+// Copies the contents under the lock, compresses outside of it, then publishes if nobody wrote meanwhile.
+void BlockStore::seal_entry(const HotQueue::Entry& entry, uint32_t age_min, Effort effort) {
+  Stripe& stripe = stripe_of(entry.owner);
+  if (!stripe.mutex.try_lock_shared()) return hot_queue_.push_again(entry, entry.tick);
+  const auto map = stripe.maps.find(entry.owner);
+  const uint32_t slot_id = map == stripe.maps.end() ? 0 : map->second.find(entry.index);
+  const BlockWord word = slot_id == 0 ? BlockWord() : word_of(slots_[slot_id]);
+  const BlockAge age = word.form() == BlockForm::kRaw ? age_of(slots_[slot_id]) : BlockAge{};
+  const bool is_queued = word.form() == BlockForm::kRaw && age.ticket == entry.ticket;
+  const bool is_cold = HotQueue::age(hot_queue_.now(), age.tick) >= age_min;
+  const auto contents = scratch(ScratchUse::kContents, word.length());
+  if (is_queued && is_cold) {
+    const Pin pin = pool_.pin(word.handle());
+    std::memcpy(contents.data(), pin.bytes().data(), contents.size());
+  }
+  stripe.mutex.unlock_shared();
+  if (!is_queued) return;
+  if (!is_cold) return hot_queue_.push_again(entry, age.tick);
+  const auto sealed = make_sealed(contents, slot_id, effort);
+  if (!sealed || !publish_snapshot(entry, {slot_id, word, age.generation, contents}, *sealed))
+    return hot_queue_.push_again(entry, hot_queue_.now());
+  if (on_sealed_) on_sealed_(entry.owner);
+}
+
+// The same for a block that the fast codec made.
+void BlockStore::recompress_entry(const HotQueue::Entry& entry, uint32_t age_min) {
+  Stripe& stripe = stripe_of(entry.owner);
+  if (!stripe.mutex.try_lock_shared()) return fast_queue_.push_again(entry, entry.tick);
+  const auto map = stripe.maps.find(entry.owner);
+  const uint32_t slot_id = map == stripe.maps.end() ? 0 : map->second.find(entry.index);
+  const BlockWord word = slot_id == 0 ? BlockWord() : word_of(slots_[slot_id]);
+  const BlockAge age = word.is_sealed_object() ? age_of(slots_[slot_id]) : BlockAge{};
+  bool is_queued = word.is_sealed_object() && age.ticket == entry.ticket;
+  const bool is_cold = HotQueue::age(hot_queue_.now(), age.tick) >= age_min;
+  const auto contents = scratch(ScratchUse::kContents, word.length());
+  // A block that cannot be read stays as it is; who reads it gets the error.
+  if (is_queued && is_cold) is_queued = read_sealed(word, 0, contents).has_value();
+  const uint32_t object_size = is_queued ? pool_.size(word.handle()) : 0;
+  stripe.mutex.unlock_shared();
+  if (!is_queued) return;
+  if (!is_cold) return fast_queue_.push_again(entry, age.tick);
+  const auto sealed = make_sealed(contents, slot_id, Effort::kThorough);
+  if (!sealed) return;
+  if (sealed->word.has_object() && pool_.class_size(pool_.size(sealed->word.handle())) >= pool_.class_size(object_size))
+    return pool_.free(sealed->word.handle());
+  if (publish_snapshot(entry, {slot_id, word, age.generation, contents}, *sealed) && on_sealed_) on_sealed_(entry.owner);
+}
+
+bool BlockStore::is_current(const BlockSlot& slot, const Snapshot& snapshot) const {
+  return word_of(slot) == snapshot.word && age_of(slot).generation == snapshot.generation;
+}
+
+// False (and the new object freed) if the block is busy or was changed since the snapshot.
+bool BlockStore::publish_snapshot(const HotQueue::Entry& entry, const Snapshot& snapshot, const Sealed& sealed) {
+  Stripe& stripe = stripe_of(entry.owner);
+  bool published = false;
+  if (stripe.mutex.try_lock()) {
+    const auto map = stripe.maps.find(entry.owner);
+    if (map != stripe.maps.end() && map->second.find(entry.index) == snapshot.slot_id &&
+        is_current(slots_[snapshot.slot_id], snapshot)) {
+      publish_sealed(map->second, slots_[snapshot.slot_id], {entry.owner, entry.index, 0}, sealed);
+      published = true;
+    }
+    stripe.mutex.unlock();
+  }
+  if (!published && sealed.word.has_object()) pool_.free(sealed.word.handle());
+  return published;
+}
+
+// The fill word is durable for same-filled blocks only, and must be right whenever the form says so.
+void BlockStore::publish_sealed(BlockMap& map, BlockSlot& slot, const Piece& piece, const Sealed& sealed) {
+  if (sealed.word.form() == BlockForm::kSameFilled) {
+    // Only a write of the whole block changes a fill, and it is redone after a crash: it may leave a hole meanwhile.
+    if (word_of(slot).form() == BlockForm::kSameFilled && slot.auxiliary != sealed.fill) publish(map, slot, BlockWord());
+    slot.auxiliary = sealed.fill;
+    return publish(map, slot, sealed.word);
+  }
+  publish(map, slot, sealed.word);
+  BlockAge age{.generation = next_generation_.fetch_add(1, std::memory_order_relaxed), .ticket = 0, .tick = hot_queue_.now()};
+  if (sealed.again) age.ticket = fast_queue_.push({piece.index, piece.owner, age.tick, 0});
+  slot.auxiliary = std::bit_cast<uint64_t>(age);
+}
+
+Result<BlockStore::Sealed> BlockStore::make_sealed(std::span<const std::byte> contents, uint32_t slot_id, Effort effort) {
+  const auto length = uint32_t(contents.size());
+  if (const auto word = same_filled(contents)) return Sealed{BlockWord(BlockForm::kSameFilled, length, 0), *word};
+  const Codec* codec = effort == Effort::kFast ? codecs_.fast : codecs_.thorough;
+  const bool again = codec != codecs_.thorough;
+  if (codec != nullptr && length >= kCompressMin) {
+    const auto target = scratch(ScratchUse::kCompressed, length - 1);
+    const auto size = uint32_t(codec->compress(contents, target));
+    // zram's rule: worth it only if the object reaches a smaller class.
+    if (size != 0 && pool_.class_size(size) < pool_.class_size(length)) {
+      const auto handle = store_sealed(target.first(size), codec->id(), slot_id);
+      if (!handle) return fail(handle.error());
+      return Sealed{.word = BlockWord(BlockForm::kCompressed, length, *handle), .again = again};
+    }
+  }
+  const auto handle = store_sealed(contents, CodecId::kNone, slot_id);
+  if (!handle) return fail(handle.error());
+  return Sealed{.word = BlockWord(BlockForm::kHuge, length, *handle), .again = again && length >= kCompressMin};
+}
+
+Result<Handle> BlockStore::store_sealed(std::span<const std::byte> bytes, CodecId codec, uint32_t slot_id) {
+  const auto handle = pool_.allocate(uint32_t(bytes.size()), slot_id, make_tag(codec, object_checksum(bytes)));
+  if (!handle) return handle;
+  const Pin pin = pool_.pin(*handle);
+  std::memcpy(pin.bytes().data(), bytes.data(), bytes.size());
+  return handle;
+}
+
+}  // namespace ztmpfs

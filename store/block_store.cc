@@ -1,0 +1,278 @@
+#include "store/block_store.h"
+
+#include <xxhash.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <stdexcept>
+
+#include "base/log.h"
+#include "compress/same_filled.h"
+#include "store/object_tag.h"
+#include "store/scratch.h"
+
+namespace ztmpfs {
+
+namespace {
+
+constexpr size_t kBlocksPerTruncateStep = 4096;
+
+// A free slot has no word either: it may hold one that was never published.
+void discard(BlockSlot& slot) {
+  slot.owner.store(0, std::memory_order_release);
+  slot.word.store(0, std::memory_order_release);
+}
+
+}  // namespace
+
+BlockStore::BlockStore(Region slots, Pool& pool, MemoryBudget& budget, StoreCodecs codecs, const Clock& clock,
+                       BlockStoreOptions options)
+    : slots_(slots, budget),
+      pool_(pool),
+      budget_(budget),
+      codecs_(std::move(codecs)),
+      options_(options),
+      cold_ticks_(uint32_t(std::max<int64_t>(options.cold_age / HotQueue::kTick, 1))),
+      hot_queue_(clock),
+      fast_queue_(clock),
+      hot_limit_(options.hot_limit) {}
+
+void BlockStore::attach(const std::function<bool(OwnerId)>& is_live_owner) {
+  slots_.attach([&](uint32_t, BlockSlot& slot) {
+    const uint64_t owner = slot.owner.load(std::memory_order_relaxed);
+    const bool is_live = owner != 0 && owner <= UINT32_MAX && is_live_owner(OwnerId(owner)) && word_of(slot).form() != BlockForm::kHole;
+    if (!is_live) discard(slot);
+    return is_live;
+  });
+  std::vector<uint32_t> with_object;
+  slots_.allocator().for_each_resident([&](uint32_t id) {
+    if (slots_.contains(id) && word_of(slots_[id]).has_object()) with_object.push_back(id);
+  });
+  size_t objects = 0;
+  pool_.attach([&](Handle handle, const HandleRecord& record) {
+    if (!slots_.contains(record.owner)) return false;
+    const BlockWord word = word_of(slots_[record.owner]);
+    const bool is_live = word.has_object() && word.handle() == handle;
+    objects += is_live ? 1 : 0;
+    return is_live;
+  });
+  if (objects != with_object.size()) throw std::runtime_error("the image is damaged: blocks refer to objects that are not there");
+  slots_.allocator().for_each_resident([&](uint32_t id) {
+    if (slots_.contains(id)) attach_slot(id);
+  });
+}
+
+void BlockStore::attach_slot(uint32_t slot_id) {
+  BlockSlot& slot = slots_[slot_id];
+  const auto owner = OwnerId(slot.owner.load(std::memory_order_relaxed));
+  const BlockWord word = word_of(slot);
+  const bool fits = word.length() <= options_.block_size && word.form() <= BlockForm::kHuge;
+  if (!fits) throw std::runtime_error("the image is damaged: a block is longer than the block size");
+  Stripe& stripe = stripe_of(owner);
+  WriterLock lock(stripe.mutex);
+  BlockMap& map = stripe.maps[owner];
+  if (map.find(slot.index) != 0) throw std::runtime_error("the image is damaged: a block has two slots");
+  map.insert(slot.index, slot_id);
+  count(map, BlockWord(), 0, word);
+  if (word.form() == BlockForm::kRaw) touch(slot, {owner, slot.index, 0}, true);
+  const bool again = word.form() == BlockForm::kCompressed && codecs_.thorough != nullptr &&
+                     tag_codec(pool_.tag(word.handle())) != codecs_.thorough->id();
+  if (!again) return;
+  BlockAge age{.generation = 0, .ticket = 0, .tick = hot_queue_.now()};
+  age.ticket = fast_queue_.push({slot.index, owner, age.tick, 0});
+  slot.auxiliary = std::bit_cast<uint64_t>(age);
+}
+
+// Memory that a block takes beyond its slot.
+Bytes BlockStore::footprint(BlockWord word) const {
+  if (word.has_object()) return pool_.size(word.handle());
+  return word.form() == BlockForm::kSameFilled ? sizeof(uint64_t) : 0;
+}
+
+// Moves the counters from one state of a block to the next. `before_bytes`: its footprint, taken while it was valid.
+void BlockStore::count(BlockMap& map, BlockWord before, Bytes before_bytes, BlockWord after) {
+  const Bytes after_bytes = footprint(after);
+  map.stored_bytes += after_bytes - before_bytes;
+  counters_.logical += uint64_t(after.length()) - before.length();
+  counters_.sealed += (after.is_sealed_object() ? after_bytes : 0) - (before.is_sealed_object() ? before_bytes : 0);
+  counters_.hot += (after.form() == BlockForm::kRaw ? after_bytes : 0) -
+                   (before.form() == BlockForm::kRaw ? before_bytes : 0);
+  counters_.same += uint64_t(after.form() == BlockForm::kSameFilled) - (before.form() == BlockForm::kSameFilled);
+  counters_.huge += uint64_t(after.form() == BlockForm::kHuge) - (before.form() == BlockForm::kHuge);
+}
+
+// Makes `word` the block's state with one store, then frees the object it had.
+void BlockStore::publish(BlockMap& map, BlockSlot& slot, BlockWord word) {
+  const BlockWord before = word_of(slot);
+  count(map, before, footprint(before), word);
+  slot.word.store(word.bits(), std::memory_order_release);
+  if (before.has_object() && before.handle() != word.handle()) pool_.free(before.handle());
+}
+
+Result<void> BlockStore::read(OwnerId owner, uint64_t offset, std::span<std::byte> target) {
+  Stripe& stripe = stripe_of(owner);
+  ReaderLock lock(stripe.mutex);
+  const auto map = stripe.maps.find(owner);
+  while (!target.empty()) {
+    const auto in_block = uint32_t(offset % options_.block_size);
+    const auto piece = target.first(std::min<size_t>(target.size(), options_.block_size - in_block));
+    const uint32_t slot_id = map == stripe.maps.end() ? 0 : map->second.find(offset / options_.block_size);
+    if (slot_id == 0) {
+      std::memset(piece.data(), 0, piece.size());
+    } else if (auto done = read_block(slots_[slot_id], in_block, piece); !done) {
+      return done;
+    }
+    offset += piece.size();
+    target = target.subspan(piece.size());
+  }
+  return {};
+}
+
+Result<void> BlockStore::read_block(const BlockSlot& slot, uint32_t offset, std::span<std::byte> target) {
+  const BlockWord word = word_of(slot);
+  const size_t valid = word.length() > offset ? std::min<size_t>(word.length() - offset, target.size()) : 0;
+  std::memset(target.data() + valid, 0, target.size() - valid);
+  target = target.first(valid);
+  if (target.empty()) return {};
+  switch (word.form()) {
+    case BlockForm::kRaw: {
+      const Pin pin = pool_.pin(word.handle());
+      std::memcpy(target.data(), pin.bytes().data() + offset, target.size());
+      return {};
+    }
+    case BlockForm::kSameFilled: fill(target, slot.auxiliary, offset); return {};
+    case BlockForm::kCompressed:
+    case BlockForm::kHuge: return read_sealed(word, offset, target);
+    case BlockForm::kHole: break;
+  }
+  ZTMPFS_CHECK(false, "a block's form is unknown");
+  return {};
+}
+
+Result<void> BlockStore::read_sealed(BlockWord word, uint32_t offset, std::span<std::byte> target) {
+  const uint64_t tag = pool_.tag(word.handle());
+  const Pin pin = pool_.pin(word.handle());
+  if (auto sound = check_sum(word, pin.bytes(), tag); !sound) return sound;
+  if (word.form() == BlockForm::kHuge) {
+    std::memcpy(target.data(), pin.bytes().data() + offset, target.size());
+    return {};
+  }
+  const Codec* codec = codecs_.reader(tag_codec(tag));
+  if (codec == nullptr) return fail(std::errc::io_error);
+  // Straight into the caller's memory if it takes the whole block; a cut block may be longer inside than `length`.
+  if (offset == 0 && target.size() == options_.block_size) {
+    auto size = codec->decompress(pin.bytes(), target);
+    if (size && *size >= target.size()) return {};
+    return fail(std::errc::io_error);
+  }
+  const auto block = scratch(ScratchUse::kDecompressed, options_.block_size);
+  auto size = codec->decompress(pin.bytes(), block);
+  if (!size || *size < offset + target.size()) return fail(std::errc::io_error);
+  std::memcpy(target.data(), block.data() + offset, target.size());
+  return {};
+}
+
+Result<void> BlockStore::check_sum(BlockWord word, std::span<const std::byte> object, uint64_t tag) {
+  if (object_checksum(object) == tag_checksum(tag)) return {};
+  counters_.checksum_failures.fetch_add(1, std::memory_order_relaxed);
+  log_limited(LogLevel::kError, "checksum",
+              "checksum mismatch in object " + std::to_string(word.handle()) + ": answering EIO");
+  return fail(std::errc::io_error);
+}
+
+bool BlockStore::truncate(OwnerId owner, uint64_t size, Bytes budget) {
+  Stripe& stripe = stripe_of(owner);
+  WriterLock lock(stripe.mutex);
+  const auto found = stripe.maps.find(owner);
+  if (found == stripe.maps.end()) return true;
+  BlockMap& map = found->second;
+  const uint64_t edge = size / options_.block_size;
+  const auto kept = uint32_t(size % options_.block_size);
+  if (const uint32_t slot_id = kept == 0 ? 0 : map.find(edge); slot_id != 0) {
+    BlockSlot& slot = slots_[slot_id];
+    if (const BlockWord word = word_of(slot); word.length() > kept) publish(map, slot, word.with_length(kept));
+  }
+  const uint64_t from = kept == 0 ? edge : edge + 1;
+  Bytes freed = 0;
+  for (size_t blocks = 0; freed <= budget && blocks < kBlocksPerTruncateStep; ++blocks) {
+    const auto [index, slot_id] = map.last(from);
+    if (slot_id == 0) break;
+    freed += word_of(slots_[slot_id]).length();
+    drop_block(map, index, slot_id);
+  }
+  const bool done = map.last(from).second == 0;
+  if (map.empty()) stripe.maps.erase(found);
+  return done;
+}
+
+// The slot dies with the store to `owner`; a crash before its object is freed leaves an orphan that attach frees.
+void BlockStore::drop_block(BlockMap& map, uint64_t index, uint32_t slot_id) {
+  BlockSlot& slot = slots_[slot_id];
+  const BlockWord word = word_of(slot);
+  count(map, word, footprint(word), BlockWord());
+  map.erase(index);
+  discard(slot);
+  if (word.has_object()) pool_.free(word.handle());
+  slots_.allocator().release(slot_id);
+}
+
+Bytes BlockStore::stored_bytes(OwnerId owner) const {
+  const Stripe& stripe = stripe_of(owner);
+  ReaderLock lock(stripe.mutex);
+  const auto map = stripe.maps.find(owner);
+  return map == stripe.maps.end() ? 0 : map->second.stored_bytes;
+}
+
+uint64_t BlockStore::end(OwnerId owner) const {
+  const Stripe& stripe = stripe_of(owner);
+  ReaderLock lock(stripe.mutex);
+  const auto map = stripe.maps.find(owner);
+  if (map == stripe.maps.end()) return 0;
+  const auto [index, slot_id] = map->second.last(0);
+  return index * options_.block_size + word_of(slots_[slot_id]).length();
+}
+
+BlockStoreStats BlockStore::stats() const {
+  return {.orig_data_size = counters_.logical,
+          .compr_data_size = counters_.sealed,
+          .hot_bytes = counters_.hot,
+          .same_pages = counters_.same,
+          .huge_pages = counters_.huge,
+          .checksum_failures = counters_.checksum_failures,
+          .metadata_bytes = slots_.allocator().resident()};
+}
+
+std::vector<std::string> BlockStore::audit() const {
+  std::vector<std::string> breaches = pool_.audit();
+  Bytes logical = 0;
+  Bytes objects = 0;
+  uint64_t blocks = 0;
+  for (const Stripe& stripe : stripes_) {
+    ReaderLock lock(stripe.mutex);
+    for (const auto& [owner, map] : stripe.maps) {
+      Bytes stored = 0;
+      map.for_each([&](uint64_t index, uint32_t slot_id) {
+        const BlockSlot& slot = slots_[slot_id];
+        const BlockWord word = word_of(slot);
+        ++blocks;
+        stored += footprint(word);
+        logical += word.length();
+        objects += word.has_object() ? 1 : 0;
+        if (slot.owner.load() != owner || slot.index != index || !slots_.contains(slot_id))
+          breaches.push_back("slot " + std::to_string(slot_id) + " does not say what the map of its owner says");
+        if (word.form() == BlockForm::kHole || word.length() > options_.block_size)
+          breaches.push_back("slot " + std::to_string(slot_id) + " has an impossible form or length");
+        if ((word.form() == BlockForm::kRaw || word.form() == BlockForm::kHuge) && footprint(word) < word.length())
+          breaches.push_back("slot " + std::to_string(slot_id) + " is longer than its object");
+      });
+      if (stored != map.stored_bytes) breaches.push_back("owner " + std::to_string(owner) + ": stored bytes are miscounted");
+    }
+  }
+  if (logical != counters_.logical) breaches.push_back("the bytes of all blocks are miscounted");
+  if (objects != pool_.stats().objects_used) breaches.push_back("the pool has objects that no block refers to");
+  if (blocks != slots_.allocator().records_used()) breaches.push_back("there are slots that no owner refers to");
+  return breaches;
+}
+
+}  // namespace ztmpfs

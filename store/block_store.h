@@ -1,0 +1,207 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/durable_table.h"
+#include "base/mutex.h"
+#include "base/result.h"
+#include "compress/codec.h"
+#include "pool/pool.h"
+#include "store/block_map.h"
+#include "store/block_slot.h"
+#include "store/hot_queue.h"
+
+namespace ztmpfs {
+
+/// The codecs that a store uses. They outlive it.
+struct StoreCodecs {
+  const Codec* fast = nullptr;      ///< when a writer or pressure waits for it; nullptr: store uncompressed
+  const Codec* thorough = nullptr;  ///< in the background; what `fast` made is made again with it later
+  std::function<const Codec*(CodecId)> reader;
+};
+
+/// How much work sealing may take.
+enum class Effort { kFast, kThorough };
+
+struct BlockStoreOptions {
+  Bytes block_size = 32 * kKiB;
+  Bytes hot_limit = 64 * kMiB;             ///< beyond it writers seal the oldest blocks themselves
+  std::chrono::milliseconds cold_age{1000};  ///< a block not written for so long is sealed in the background
+  Bytes logical_limit = 0;                 ///< cap on the bytes stored, before compression; 0 is none
+};
+
+/// What the store holds, in zram's words where zram has the thing (zram.rst, mm_stat).
+struct BlockStoreStats {
+  Bytes orig_data_size;   ///< bytes of all blocks, before compression
+  Bytes compr_data_size;  ///< bytes of the sealed objects
+  Bytes hot_bytes;        ///< memory of open (raw) objects
+  uint64_t same_pages;    ///< blocks that one word fills
+  uint64_t huge_pages;    ///< sealed blocks that did not compress
+  uint64_t checksum_failures;
+  Bytes metadata_bytes;  ///< memory of the table of slots
+};
+
+/// The zram-like block store: each owner (a file) is a sparse sequence of blocks, each in one of the forms of
+/// BlockForm. A write lands raw in a pool object; a block that has gone cold is sealed: same-filled, compressed or huge.
+///
+/// Thread-safe per call. An owner's blocks are covered by one stripe lock (reads share it, and hold it while they
+/// decompress); compression runs outside of it. The caller sees to it that writes to one owner do not overlap each
+/// other, else their order is undefined. Locks: stripe > hot queue, pool.
+class BlockStore {
+ public:
+  /// Names a sequence of blocks; the fs uses its inode table's record number. Never 0.
+  using OwnerId = uint32_t;
+
+  BlockStore(Region slots, Pool& pool, MemoryBudget& budget, StoreCodecs codecs, const Clock& clock,
+             BlockStoreOptions options);
+
+  /// Rebuilds everything derived from the slot table of an existing (or fresh) image, and has the pool do the same.
+  /// Blocks of owners that are not live are freed. Throws std::runtime_error if records contradict each other.
+  void attach(const std::function<bool(OwnerId)>& is_live_owner);
+
+  /// Copies `data` to `offset`. Returns how many bytes were written: fewer than asked when the memory cap is reached
+  /// in the middle, ENOSPC when none. Blocks that could not be written keep their contents. EIO if a block to be
+  /// partly overwritten cannot be read.
+  Result<size_t> write(OwnerId owner, uint64_t offset, std::span<const std::byte> data);
+  /// Fills `target` from `offset` on; holes and what was never written read as zeros. EIO on a checksum mismatch.
+  Result<void> read(OwnerId owner, uint64_t offset, std::span<std::byte> target);
+  /// Cuts the owner's contents at `size`, then frees blocks behind it, at most about `budget` bytes of contents and
+  /// 4096 blocks per call.
+  /// True when nothing behind `size` is left. What is left still reads as it was: the caller hides it.
+  bool truncate(OwnerId owner, uint64_t size, Bytes budget);
+
+  /// Memory that the owner's blocks take: the bytes of their objects, a word for same-filled ones.
+  Bytes stored_bytes(OwnerId owner) const;
+  /// One past the owner's last byte that has contents.
+  uint64_t end(OwnerId owner) const;
+  Bytes block_size() const { return options_.block_size; }
+
+  /// Seals blocks that have been open for the cold age (or, if `everything`, any open block), at most `limit` of them.
+  /// Returns how many it took off the queue. Only try-locks stripes: a busy block is queued again.
+  size_t seal(size_t limit, bool everything, Effort effort);
+  /// Compresses again, thoroughly, what was sealed fast and then left alone for kRecompressAge (or, if `everything`,
+  /// all of it). Otherwise like seal(). Accepted only where it reaches a smaller size class, as in zram.
+  size_t recompress(size_t limit, bool everything);
+  /// How long until there is work for seal() or recompress(); nullopt if there is none.
+  std::optional<std::chrono::milliseconds> until_work() const;
+  /// Blocks waiting for recompress().
+  size_t recompress_backlog() const { return fast_queue_.size(); }
+  Bytes hot_bytes() const { return counters_.hot.load(std::memory_order_relaxed); }
+  bool over_hot_limit() const { return hot_bytes() > hot_limit_.load(std::memory_order_relaxed); }
+  void set_hot_limit(Bytes limit) { hot_limit_.store(limit, std::memory_order_relaxed); }
+  /// Called, without locks held, with each owner whose stored_bytes changed because a block was sealed.
+  void set_on_sealed(std::function<void(OwnerId)> on_sealed) { on_sealed_ = std::move(on_sealed); }
+
+  /// Memory that is charged already but free for new contents: the pool's stock of free spans.
+  Bytes reusable_bytes() const { return pool_.stats().free_span_bytes; }
+
+  /// Called, with the block's stripe locked, when the first block comes to wait for background work, and when writers meet the
+  /// hot limit. Set before threads run.
+  void set_on_work(const std::function<void()>& on_work) {
+    on_work_ = on_work;
+    hot_queue_.set_on_first(on_work);
+    fast_queue_.set_on_first(on_work);
+  }
+
+  BlockStoreStats stats() const;
+  Bytes logical_limit() const { return options_.logical_limit; }
+  /// Checks every invariant, sentences for the breaches. The caller sees to it that nothing else runs meanwhile.
+  std::vector<std::string> audit() const;
+
+ private:
+  static constexpr size_t kStripes = 256;
+  struct Stripe {
+    mutable SharedMutex mutex;
+    BlockMaps maps GUARDED_BY(mutex);
+  };
+  struct Counters {
+    std::atomic<Bytes> logical = 0;
+    std::atomic<Bytes> sealed = 0;
+    std::atomic<Bytes> hot = 0;
+    std::atomic<uint64_t> same = 0;
+    std::atomic<uint64_t> huge = 0;
+    std::atomic<uint64_t> checksum_failures = 0;
+  };
+  // Part of one block: what write() and read() work on.
+  struct Piece {
+    OwnerId owner;
+    uint64_t index;
+    uint32_t offset;  // in the block
+  };
+  // What sealing made of a block's contents, not published yet.
+  struct Sealed {
+    BlockWord word;
+    uint64_t fill = 0;
+    bool again = false;  // fast work, to be done again thoroughly
+  };
+  // A block as the sealing threads found it, its contents copied out.
+  struct Snapshot {
+    uint32_t slot_id;
+    BlockWord word;
+    uint32_t generation;
+    std::span<const std::byte> contents;
+  };
+
+  Stripe& stripe_of(OwnerId owner) const { return stripes_[owner % kStripes]; }
+  static BlockWord word_of(const BlockSlot& slot) { return BlockWord(slot.word.load(std::memory_order_acquire)); }
+  Bytes footprint(BlockWord word) const;
+  void count(BlockMap& map, BlockWord before, Bytes before_bytes, BlockWord after);
+  void publish(BlockMap& map, BlockSlot& slot, BlockWord word);
+  void touch(BlockSlot& slot, const Piece& piece, bool is_new);
+
+  // block_store.cc
+  Result<void> read_block(const BlockSlot& slot, uint32_t offset, std::span<std::byte> target);
+  Result<void> read_sealed(BlockWord word, uint32_t offset, std::span<std::byte> target);
+  Result<void> check_sum(BlockWord word, std::span<const std::byte> object, uint64_t tag);
+  void drop_block(BlockMap& map, uint64_t index, uint32_t slot_id);
+  void attach_slot(uint32_t slot_id);
+
+  // block_write.cc
+  Result<void> write_block(const Piece& piece, std::span<const std::byte> data);
+  Result<void> write_raw(const Piece& piece, std::span<const std::byte> data);
+  Result<void> write_sealed(const Piece& piece, std::span<const std::byte> data);
+  Result<void> replace_raw(BlockMap& map, uint32_t slot_id, const Piece& piece, std::span<const std::byte> data);
+  void write_in_place(BlockMap& map, BlockSlot& slot, const Piece& piece, std::span<const std::byte> data);
+  Result<uint32_t> slot_for(BlockMap& map, const Piece& piece);
+  void discard_if_hole(BlockMap& map, uint64_t index, uint32_t slot_id);
+  Result<Handle> allocate_raw(uint32_t capacity, uint32_t slot_id);
+  bool room_for_raw(Bytes bytes);
+  bool make_room();
+  bool within_logical_limit(const Piece& piece, size_t size) const;
+
+  // block_seal.cc
+  void seal_entry(const HotQueue::Entry& entry, uint32_t age_min, Effort effort);
+  void recompress_entry(const HotQueue::Entry& entry, uint32_t age_min);
+  bool is_current(const BlockSlot& slot, const Snapshot& snapshot) const;
+  bool publish_snapshot(const HotQueue::Entry& entry, const Snapshot& snapshot, const Sealed& sealed);
+  void publish_sealed(BlockMap& map, BlockSlot& slot, const Piece& piece, const Sealed& sealed);
+  Result<Sealed> make_sealed(std::span<const std::byte> contents, uint32_t slot_id, Effort effort);
+  Result<Handle> store_sealed(std::span<const std::byte> bytes, CodecId codec, uint32_t slot_id);
+
+  DurableTable<BlockSlot> slots_;
+  Pool& pool_;
+  MemoryBudget& budget_;
+  const StoreCodecs codecs_;
+  const BlockStoreOptions options_;
+  const uint32_t cold_ticks_;
+  std::function<void(OwnerId)> on_sealed_;  // constant once threads run
+  std::function<void()> on_work_;           // constant once threads run
+
+  mutable std::array<Stripe, kStripes> stripes_;
+  HotQueue hot_queue_;   // open blocks
+  HotQueue fast_queue_;  // blocks sealed in a hurry
+  std::atomic<uint32_t> next_generation_ = 1;
+  Counters counters_;
+  std::atomic<Bytes> hot_limit_;
+};
+
+}  // namespace ztmpfs
