@@ -74,11 +74,14 @@ void Reader::initialize(std::span<const std::byte> init, bool is_new) {
   if (!is_new) header->unique = kReplayUnique;
   has_replied_ = false;
   is_mute_ = !is_new;
+  // libfuse 3.14 takes the wish for parallel lookups, but does not pass it on.
+  init_flags_ = reinterpret_cast<fuse_init_in*>(header + 1)->flags & FUSE_PARALLEL_DIROPS;
   fuse_buf buffer{};
   buffer.mem = request.data();
   buffer.size = request.size();
   fuse_session_process_buf(session_.get(), &buffer);
   is_mute_ = false;
+  init_flags_ = 0;
   if (!is_initialized_ || fuse_session_exited(session_.get()))
     throw std::runtime_error("the kernel's FUSE protocol does not fit this program");
 }
@@ -163,6 +166,7 @@ ssize_t Reader::send(const iovec* parts, int count) {
   }
   has_replied_ = true;
   if (is_mute_) return length;
+  if (init_flags_ != 0 && count > 1) static_cast<fuse_init_out*>(parts[1].iov_base)->flags |= init_flags_;
   ssize_t sent = 0;
   do sent = ::writev(fd_, parts, count);
   while (sent < 0 && errno == EINTR);

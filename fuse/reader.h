@@ -76,7 +76,8 @@ class Reader {
   int fd_;  // the session's duplicate
   std::optional<Operation> operation_;
   bool has_replied_ = false;
-  bool is_mute_ = false;  // replies go nowhere
+  bool is_mute_ = false;     // replies go nowhere
+  uint32_t init_flags_ = 0;  // to be added to those of libfuse's reply to INIT
   bool is_initialized_ = false;
 };
 

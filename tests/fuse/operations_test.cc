@@ -1,0 +1,253 @@
+// Each opcode once, from the bytes of the request to the bytes of the reply.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "tests/support/served_volume.h"
+
+namespace ztmpfs {
+namespace {
+
+constexpr uint64_t kRoot = FileSystem::kRootIno;
+
+std::vector<std::byte> bytes(std::string_view text) {
+  const auto view = std::as_bytes(std::span(text));
+  return {view.begin(), view.end()};
+}
+
+class Operations : public testing::Test {
+ protected:
+  Operations() { served_.start(); }
+
+  uint64_t make_file(std::string_view name, std::string_view content = "") {
+    const uint64_t ino = caller().create(kRoot, name, S_IFREG | 0644, O_RDWR)->nodeid;
+    if (!content.empty()) {
+      EXPECT_EQ(caller().write(ino, 0, bytes(content)), content.size());
+    }
+    return ino;
+  }
+  FakeCaller caller() { return served_.caller(); }
+
+  ServedVolume served_;
+};
+
+TEST_F(Operations, InitAsksForWhatSavesRequestsAndNotForWhatLosesData) {
+  ServedVolume fresh;
+  fresh.connect();
+  // serve() sends INIT itself; a second connection shows the answer.
+  FuseServer server(fresh.kernel().server_fd(), fresh.volume(), {.readers = 1, .on_ready = {}, .hooks = {}});
+  std::thread thread([&] { server.run(); });
+  const auto reply = fresh.kernel().init();
+  fresh.kernel().disconnect();
+  thread.join();
+  ASSERT_EQ(reply.error, 0);
+  fuse_init_out out{};
+  std::memcpy(&out, reply.body.data(), sizeof(out));
+  for (const uint32_t wanted : {FUSE_PARALLEL_DIROPS, FUSE_DO_READDIRPLUS, FUSE_READDIRPLUS_AUTO, FUSE_CACHE_SYMLINKS,
+                                FUSE_ASYNC_READ, FUSE_EXPLICIT_INVAL_DATA, FUSE_EXPORT_SUPPORT, FUSE_MAX_PAGES})
+    EXPECT_EQ(out.flags & wanted, wanted);
+  for (const uint32_t unwanted : {FUSE_ATOMIC_O_TRUNC, FUSE_AUTO_INVAL_DATA, FUSE_WRITEBACK_CACHE, FUSE_POSIX_LOCKS,
+                                  FUSE_FLOCK_LOCKS, FUSE_SPLICE_READ, FUSE_SPLICE_WRITE, FUSE_SPLICE_MOVE,
+                                  FUSE_HANDLE_KILLPRIV, FUSE_HANDLE_KILLPRIV_V2, FUSE_DONT_MASK, FUSE_POSIX_ACL})
+    EXPECT_EQ(out.flags & unwanted, 0u) << unwanted;
+  EXPECT_EQ(out.max_write, FakeKernel::kTransferMax);
+  EXPECT_EQ(out.max_pages, FakeKernel::kTransferMax / 4096);
+  EXPECT_EQ(out.max_readahead, 128u * 1024);
+  EXPECT_EQ(out.max_background, 64);
+}
+
+TEST_F(Operations, LookupTellsAnEntryForEver) {
+  const uint64_t ino = make_file("file", "content");
+  const auto entry = caller().lookup(kRoot, "file");
+  ASSERT_TRUE(entry);
+  EXPECT_EQ(entry->nodeid, ino);
+  EXPECT_EQ(entry->generation, 0u);
+  EXPECT_GE(entry->entry_valid, 100'000'000u);
+  EXPECT_GE(entry->attr_valid, 100'000'000u);
+  EXPECT_EQ(entry->attr.ino, ino);
+  EXPECT_EQ(entry->attr.size, 7u);
+  EXPECT_EQ(entry->attr.uid, 1000u);
+  EXPECT_EQ(entry->attr.mode, uint32_t(S_IFREG | 0644));
+  EXPECT_EQ(served_.kernel().lookups()[ino], 2u);
+}
+
+TEST_F(Operations, LookupOfNothingIsAnEntryTheKernelMayRemember) {
+  const auto reply = served_.kernel().call(FUSE_LOOKUP, kRoot, make_names({"nothing"}));
+  ASSERT_EQ(reply.error, 0);
+  fuse_entry_out entry{};
+  std::memcpy(&entry, reply.body.data(), sizeof(entry));
+  EXPECT_EQ(entry.nodeid, 0u);
+  EXPECT_GE(entry.entry_valid, 100'000'000u);
+}
+
+TEST_F(Operations, LookupOfDotsServesFileHandles) {
+  const uint64_t directory = caller().mkdir(kRoot, "directory", 0755)->nodeid;
+  const uint64_t file = make_file("file");
+  EXPECT_EQ(caller().lookup(file, ".")->nodeid, file);
+  EXPECT_EQ(caller().lookup(directory, "..")->nodeid, kRoot);
+}
+
+TEST_F(Operations, CreateMakesAFileAndRefusesAnExistingOneOnlyIfExclusive) {
+  const auto made = caller().create(kRoot, "file", S_IFREG | 0600, O_RDWR | O_EXCL);
+  ASSERT_TRUE(made);
+  EXPECT_EQ(caller().create(kRoot, "file", S_IFREG | 0600, O_RDWR)->nodeid, made->nodeid);
+  EXPECT_EQ(caller().create(kRoot, "file", S_IFREG | 0600, O_RDWR | O_EXCL).error(), std::errc::file_exists);
+}
+
+TEST_F(Operations, MknodMakesSpecialFiles) {
+  const auto device = caller().mknod(kRoot, "null", S_IFCHR | 0666, 0x103);
+  ASSERT_TRUE(device);
+  EXPECT_EQ(device->attr.mode, uint32_t(S_IFCHR | 0666));
+  EXPECT_EQ(device->attr.rdev, 0x103u);
+  EXPECT_TRUE(caller().mknod(kRoot, "fifo", S_IFIFO | 0666, 0));
+}
+
+TEST_F(Operations, MkdirAndRmdir) {
+  ASSERT_TRUE(caller().mkdir(kRoot, "directory", 0755));
+  EXPECT_EQ(caller().getattr(kRoot)->nlink, 3u);
+  EXPECT_TRUE(caller().rmdir(kRoot, "directory"));
+  EXPECT_EQ(caller().rmdir(kRoot, "directory").error(), std::errc::no_such_file_or_directory);
+}
+
+TEST_F(Operations, SymlinkAndReadlink) {
+  const auto link = caller().symlink(kRoot, "link", "some/where");
+  ASSERT_TRUE(link);
+  EXPECT_EQ(caller().readlink(link->nodeid), "some/where");
+}
+
+TEST_F(Operations, LinkAndUnlink) {
+  const uint64_t ino = make_file("file");
+  const auto link = caller().link(ino, kRoot, "link");
+  ASSERT_TRUE(link);
+  EXPECT_EQ(link->nodeid, ino);
+  EXPECT_EQ(link->attr.nlink, 2u);
+  EXPECT_TRUE(caller().unlink(kRoot, "file"));
+  EXPECT_EQ(caller().getattr(ino)->nlink, 1u);
+}
+
+TEST_F(Operations, RenameWithAndWithoutFlags) {
+  const uint64_t a = make_file("a");
+  const uint64_t b = make_file("b");
+  EXPECT_TRUE(caller().rename(kRoot, "a", kRoot, "c"));
+  EXPECT_EQ(caller().rename(kRoot, "b", kRoot, "c", FileSystem::kRenameNoReplace).error(), std::errc::file_exists);
+  EXPECT_TRUE(caller().rename(kRoot, "b", kRoot, "c", FileSystem::kRenameExchange));
+  EXPECT_EQ(caller().lookup(kRoot, "b")->nodeid, a);
+  EXPECT_EQ(caller().lookup(kRoot, "c")->nodeid, b);
+  constexpr uint32_t kWhiteout = 1 << 2;
+  EXPECT_EQ(caller().rename(kRoot, "b", kRoot, "d", kWhiteout).error(), std::errc::invalid_argument);
+}
+
+TEST_F(Operations, WriteAndRead) {
+  const uint64_t ino = make_file("file");
+  std::vector<std::byte> data(FakeKernel::kTransferMax);
+  for (size_t i = 0; i < data.size(); ++i) data[i] = std::byte(i * 7 % 251);
+  EXPECT_EQ(caller().write(ino, 1000, data), data.size());
+  EXPECT_EQ(caller().read(ino, 1000, FakeKernel::kTransferMax), data);
+  EXPECT_EQ(caller().read(ino, 0, 1000), std::vector<std::byte>(1000));
+  EXPECT_EQ(caller().read(ino, 1000 + data.size(), 10)->size(), 0u);
+}
+
+TEST_F(Operations, GetattrAndSetattr) {
+  const uint64_t ino = make_file("file", "content");
+  fuse_setattr_in change{};
+  change.valid = FATTR_MODE | FATTR_UID | FATTR_GID | FATTR_SIZE | FATTR_ATIME | FATTR_MTIME | FATTR_FH;
+  change.mode = S_IFREG | 0400;
+  change.uid = 7;
+  change.gid = 8;
+  change.size = 3;
+  change.atime = 1111;
+  change.mtime = 2222;
+  change.mtimensec = 33;
+  const auto changed = caller().setattr(ino, change);
+  ASSERT_TRUE(changed);
+  const auto attr = caller().getattr(ino);
+  ASSERT_TRUE(attr);
+  EXPECT_EQ(attr->mode, uint32_t(S_IFREG | 0400));
+  EXPECT_EQ(attr->uid, 7u);
+  EXPECT_EQ(attr->gid, 8u);
+  EXPECT_EQ(attr->size, 3u);
+  EXPECT_EQ(attr->atime, 1111u);
+  EXPECT_EQ(attr->mtime, 2222u);
+  EXPECT_EQ(attr->mtimensec, 33u);
+  EXPECT_EQ(changed->size, 3u);
+
+  change = {};
+  change.valid = FATTR_MTIME | FATTR_MTIME_NOW;
+  EXPECT_GT(caller().setattr(ino, change)->mtime, 1'500'000'000u);
+}
+
+TEST_F(Operations, ReaddirTellsEachEntryOnceInManyRequests) {
+  const uint64_t directory = caller().mkdir(kRoot, "directory", 0755)->nodeid;
+  std::vector<std::string> names;
+  for (int i = 0; i < 300; ++i) names.push_back("entry" + std::to_string(i) + std::string(size_t(i) % 100, 'x'));
+  for (const auto& name : names) ASSERT_TRUE(caller().mknod(directory, name, S_IFREG | 0644, 0));
+  std::ranges::sort(names);
+  for (const bool plus : {false, true}) {
+    const auto entries = caller().list(directory, plus, 1024);
+    ASSERT_TRUE(entries);
+    std::vector<std::string> told;
+    for (const auto& entry : *entries) {
+      told.push_back(entry.name);
+      EXPECT_EQ(entry.type, uint32_t(S_IFREG >> 12));
+      if (plus) {
+        EXPECT_EQ(entry.plus.nodeid, entry.ino);
+      }
+    }
+    std::ranges::sort(told);
+    EXPECT_EQ(told, names) << plus;
+  }
+}
+
+TEST_F(Operations, ReaddirplusCountsALookupForEachEntryButTheDots) {
+  const uint64_t ino = make_file("file");
+  const auto entries = caller().readdirplus(kRoot, 0, 4096);
+  ASSERT_TRUE(entries);
+  ASSERT_EQ(entries->size(), 3u);
+  EXPECT_EQ((*entries)[0].plus.nodeid, 0u);
+  EXPECT_EQ((*entries)[1].plus.nodeid, 0u);
+  EXPECT_EQ((*entries)[2].plus.nodeid, ino);
+  ASSERT_TRUE(caller().unlink(kRoot, "file"));
+  const fuse_forget_one one{.nodeid = ino, .nlookup = 1};
+  served_.kernel().forget({&one, 1}, false);
+  EXPECT_TRUE(caller().getattr(ino)) << "one of two lookups is left";
+  served_.kernel().forget({&one, 1}, true);
+  // A FORGET has no answer: only its effect shows that it was executed.
+  while (served_.volume().fs().files() != 0) std::this_thread::yield();
+}
+
+TEST_F(Operations, StatfsTellsTheCap) {
+  const auto usage = caller().statfs();
+  ASSERT_TRUE(usage);
+  EXPECT_EQ(usage->blocks * usage->frsize, small_volume().size);
+  EXPECT_GT(usage->bavail, 0u);
+  EXPECT_LE(usage->bavail, usage->blocks);
+  EXPECT_EQ(usage->namelen, 255u);
+}
+
+TEST_F(Operations, WhatCostsRequestsForNothingIsUnsupported) {
+  const uint64_t ino = make_file("file");
+  for (const uint32_t opcode :
+       {FUSE_OPEN, FUSE_OPENDIR, FUSE_FLUSH, FUSE_FSYNC, FUSE_FSYNCDIR, FUSE_ACCESS, FUSE_GETXATTR, FUSE_SETXATTR,
+        FUSE_LISTXATTR, FUSE_REMOVEXATTR, FUSE_BMAP, FUSE_POLL, FUSE_GETLK, FUSE_SETLK, FUSE_SETLKW, FUSE_LSEEK})
+    EXPECT_EQ(served_.kernel().call(opcode, ino, std::vector<std::byte>(64)).error, ENOSYS) << opcode;
+}
+
+TEST_F(Operations, ReleaseIsFine) {
+  const uint64_t ino = make_file("file");
+  EXPECT_EQ(served_.kernel().call(FUSE_RELEASE, ino, make_argument(fuse_release_in{})).error, 0);
+  EXPECT_EQ(served_.kernel().call(FUSE_RELEASEDIR, kRoot, make_argument(fuse_release_in{})).error, 0);
+}
+
+TEST_F(Operations, ErrorsOfTheTreeReachTheKernel) {
+  EXPECT_EQ(caller().getattr(424242).error(), std::errc(ESTALE));
+  EXPECT_EQ(caller().create(kRoot, std::string(256, 'n'), S_IFREG | 0644, 0).error(), std::errc::filename_too_long);
+  const uint64_t ino = make_file("file");
+  EXPECT_EQ(caller().write(ino, uint64_t(INT64_MAX) - 1, bytes("xx")).error(), std::errc::file_too_large);
+  EXPECT_EQ(caller().readlink(ino).error(), std::errc::invalid_argument);
+}
+
+}  // namespace
+}  // namespace ztmpfs

@@ -1,0 +1,57 @@
+#include "tests/support/served_volume.h"
+
+#include <algorithm>
+#include <atomic>
+
+namespace ztmpfs {
+
+ImageGeometry fake_kernel_geometry() {
+  ImageGeometry geometry;
+  geometry.request_slots = 2;
+  geometry.request_buffer_size = FakeKernel::kBufferSize;
+  return geometry;
+}
+
+VolumeOptions small_volume() {
+  VolumeOptions options;
+  options.size = 256 * kMiB;
+  return options;
+}
+
+ServedVolume::ServedVolume(const VolumeOptions& options)
+    : volume_(ImageFiles::create(fake_kernel_geometry()), options, clock_) {}
+
+ServedVolume::~ServedVolume() { stop(); }
+
+void ServedVolume::connect() {
+  kernel_ = std::make_unique<FakeKernel>();
+  kernel_->start();
+}
+
+void ServedVolume::serve(FuseServer::Options options) {
+  server_ = std::make_unique<FuseServer>(kernel_->server_fd(), volume_, std::move(options));
+  thread_ = std::thread([this] { server_->run(); });
+  if (!is_begun_) kernel_->init();
+  is_begun_ = true;
+}
+
+void ServedVolume::start(FuseServer::Options options) {
+  connect();
+  serve(std::move(options));
+}
+
+void ServedVolume::stop() {
+  if (kernel_) kernel_->disconnect();
+  if (thread_.joinable()) thread_.join();
+  server_.reset();
+}
+
+void ServedVolume::leave_request(uint32_t slot, std::span<const std::byte> request) {
+  std::ranges::copy(request, volume_.image().buffer(slot).base());
+}
+
+Operation ServedVolume::operation(uint32_t slot) {
+  return Operation(volume_.image(), request_record(volume_.image(), slot), {.uid = 1000, .gid = 1000});
+}
+
+}  // namespace ztmpfs
