@@ -100,6 +100,10 @@ struct Volume::Parts {
 
   void run_background();
   bool background_step();
+  Bytes heaps() const {
+    if (!options.count_heaps) return 0;
+    return anonymous_memory(::getpid()) + (holder != 0 ? anonymous_memory(holder) : 0);
+  }
 
   const VolumeOptions options;
   const pid_t holder;
@@ -184,20 +188,14 @@ void Volume::settle() {
   }
 }
 
-void Volume::measure_overhead() {
-  Bytes bytes = anonymous_memory(::getpid());
-  if (parts_->holder != 0) bytes += anonymous_memory(parts_->holder);
-  parts_->budget.set_overhead(bytes);
-}
+void Volume::measure_overhead() { parts_->budget.set_overhead(parts_->heaps()); }
 
 VolumeStats Volume::stats() const {
-  Bytes overhead = anonymous_memory(::getpid());
-  if (parts_->holder != 0) overhead += anonymous_memory(parts_->holder);
   const BlockStoreStats store = parts_->store.stats();
   return {.store = store,
           .pool = parts_->pool.stats(),
           .classes = parts_->pool.class_stats(),
-          .mem_used_total = parts_->image.allocated() + overhead,
+          .mem_used_total = parts_->image.allocated() + parts_->heaps(),
           .mem_used_max = parts_->budget.peak(),
           .mem_limit = parts_->budget.limit(),
           .metadata_bytes = parts_->fs.metadata_bytes() + store.metadata_bytes,

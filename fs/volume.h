@@ -25,6 +25,8 @@ struct VolumeOptions {
   /// For what settles in the background; what cannot wait is compressed with lz4 first, unless this is "none".
   CodecChoice codec{CodecId::kZstd, 3};
   uint32_t workers = 1;  ///< background threads
+  /// Count the heaps and stacks of the server and the holder. Off for tests in processes that hold other things too.
+  bool count_heaps = true;
   FileSystemOptions root;
 };
 

@@ -1,0 +1,183 @@
+// Random operations on a FileSystem and on a model of a tree, compared step by step.
+#include <gtest/gtest.h>
+
+#include <map>
+#include <random>
+
+#include "tests/fs/fs_rig.h"
+
+namespace ztmpfs {
+namespace {
+
+struct ModelInode {
+  bool is_directory;
+  uint32_t nlink;
+  std::string contents;
+  std::map<std::string, uint64_t> entries;
+};
+
+class ModelTest : public testing::TestWithParam<int> {
+ protected:
+  ModelTest() : random_(uint64_t(GetParam())) { inodes_[FileSystem::kRootIno] = {true, 2, "", {}}; }
+
+  uint64_t pick(bool directory) {
+    std::vector<uint64_t> candidates;
+    for (const auto& [ino, inode] : inodes_)
+      if (inode.is_directory == directory && (inode.nlink > 0)) candidates.push_back(ino);
+    return candidates.empty() ? 0 : candidates[random_() % candidates.size()];
+  }
+  std::string name() { return std::string(1 + random_() % 2 * 60, char('a' + random_() % 8)); }
+  bool is_below(uint64_t ino, uint64_t ancestor) {
+    if (ino == ancestor) return true;
+    for (const auto& [name, child] : inodes_[ancestor].entries)
+      if (inodes_[child].is_directory && is_below(ino, child)) return true;
+    return false;
+  }
+  // The kernel holds a lookup for each inode the test knows; gone inodes are forgotten at once.
+  void drop(uint64_t ino) {
+    ModelInode& inode = inodes_[ino];
+    inode.nlink = inode.is_directory ? 0 : inode.nlink - 1;
+    if (inode.nlink > 0) return;
+    rig_.forget(ino, lookups_[ino]);
+    inodes_.erase(ino);
+    lookups_.erase(ino);
+  }
+
+  void create(bool directory) {
+    const uint64_t parent = pick(true);
+    const std::string text = name();
+    const auto made = directory ? rig_.mkdir(parent, text) : rig_.create(parent, text, true);
+    ASSERT_EQ(made.has_value(), !inodes_[parent].entries.contains(text));
+    if (!made) return;
+    inodes_[parent].entries[text] = made->ino;
+    inodes_[parent].nlink += directory ? 1 : 0;
+    inodes_[made->ino] = {directory, directory ? 2U : 1U, "", {}};
+    lookups_[made->ino] = 1;
+  }
+  void remove(bool directory) {
+    const uint64_t parent = pick(true);
+    const std::string text = name();
+    const auto found = inodes_[parent].entries.find(text);
+    const bool exists = found != inodes_[parent].entries.end();
+    const bool fits = exists && inodes_[found->second].is_directory == directory && inodes_[found->second].entries.empty();
+    const auto done = directory ? rig_.rmdir(parent, text) : rig_.unlink(parent, text);
+    ASSERT_EQ(done.has_value(), fits);
+    if (!fits) return;
+    const uint64_t ino = found->second;
+    inodes_[parent].entries.erase(found);
+    inodes_[parent].nlink -= directory ? 1 : 0;
+    drop(ino);
+  }
+  void link() {
+    const uint64_t file = pick(false);
+    const uint64_t parent = pick(true);
+    const std::string text = name();
+    if (file == 0) return;
+    const auto done = rig_.link(file, parent, text);
+    ASSERT_EQ(done.has_value(), !inodes_[parent].entries.contains(text));
+    if (!done) return;
+    inodes_[parent].entries[text] = file;
+    ++inodes_[file].nlink;
+    ++lookups_[file];
+  }
+  void rename() {
+    const uint64_t from = pick(true);
+    const uint64_t to = pick(true);
+    const std::string text = name();
+    const std::string new_text = name();
+    auto& source_entries = inodes_[from].entries;
+    const auto source = source_entries.find(text);
+    const bool expected = may_rename(from, text, to, new_text);
+    ASSERT_EQ(rig_.rename(from, text, to, new_text).has_value(), expected);
+    if (!expected) return;
+    const uint64_t moved = source->second;
+    auto& target_entries = inodes_[to].entries;
+    const auto target = target_entries.find(new_text);
+    const uint64_t victim = target == target_entries.end() ? 0 : target->second;
+    if (victim == moved) return;
+    const bool is_directory = inodes_[moved].is_directory;
+    source_entries.erase(source);
+    target_entries[new_text] = moved;
+    inodes_[from].nlink -= is_directory ? 1 : 0;
+    inodes_[to].nlink += is_directory ? 1 : 0;
+    if (victim == 0) return;
+    inodes_[to].nlink -= is_directory ? 1 : 0;
+    drop(victim);
+  }
+  bool may_rename(uint64_t from, const std::string& text, uint64_t to, const std::string& new_text) {
+    if (!inodes_[from].entries.contains(text)) return false;
+    const uint64_t moved = inodes_[from].entries[text];
+    if (inodes_[moved].is_directory && is_below(to, moved)) return false;
+    if (!inodes_[to].entries.contains(new_text)) return true;
+    const uint64_t victim = inodes_[to].entries[new_text];
+    if (victim == moved) return true;
+    return inodes_[victim].is_directory == inodes_[moved].is_directory && inodes_[victim].entries.empty();
+  }
+  void write() {
+    const uint64_t file = pick(false);
+    if (file == 0) return;
+    std::string& contents = inodes_[file].contents;
+    const uint64_t offset = random_() % 100'000;
+    const std::string data(random_() % 70'000, char(random_()));
+    ASSERT_EQ(rig_.write(file, offset, data), data.size());
+    if (data.empty()) return;
+    if (contents.size() < offset + data.size()) contents.resize(offset + data.size());
+    contents.replace(offset, data.size(), data);
+  }
+  void truncate() {
+    const uint64_t file = pick(false);
+    if (file == 0) return;
+    const uint64_t size = random_() % 150'000;
+    ASSERT_EQ(rig_.truncate(file, size)->size, size);
+    inodes_[file].contents.resize(size);
+  }
+  void compare() {
+    for (const auto& [ino, inode] : inodes_) {
+      const auto attr = rig_.fs().getattr(ino);
+      ASSERT_TRUE(attr.has_value());
+      ASSERT_EQ(attr->nlink, inode.nlink);
+      if (!inode.is_directory) {
+        ASSERT_EQ(rig_.read(ino), inode.contents);
+        continue;
+      }
+      std::map<std::string, uint64_t> entries;
+      ASSERT_TRUE(rig_.fs().readdir(ino, 2, [&](const DirectoryEntry& entry) {
+        return entries.emplace(entry.name, entry.ino).second;
+      }));
+      ASSERT_EQ(entries, inode.entries);
+    }
+    ASSERT_EQ(rig_.fs().files(), inodes_.size());
+    rig_.expect_sound();
+  }
+
+  FsRig rig_;
+  std::mt19937_64 random_;
+  std::map<uint64_t, ModelInode> inodes_;
+  std::map<uint64_t, uint64_t> lookups_;
+};
+
+TEST_P(ModelTest, TheTreeAgreesWithItsModel) {
+  for (int step = 0; step < 2000 && !HasFatalFailure(); ++step) {
+    switch (random_() % 12) {
+      case 0: case 1: create(false); break;
+      case 2: create(true); break;
+      case 3: remove(false); break;
+      case 4: remove(true); break;
+      case 5: link(); break;
+      case 6: case 7: rename(); break;
+      case 8: case 9: write(); break;
+      case 10: truncate(); break;
+      default:
+        rig_.clock().advance(std::chrono::milliseconds(500));
+        rig_.volume().store().seal(20, random_() % 2 == 0, Effort::kFast);
+        rig_.volume().store().recompress(20, random_() % 2 == 0);
+    }
+    if (step % 200 == 199) compare();
+    if (step % 500 == 250) rig_.attach();
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, ModelTest, testing::Range(1, 9));
+
+}  // namespace
+}  // namespace ztmpfs

@@ -1,0 +1,106 @@
+#include "fs/volume.h"
+
+#include <gtest/gtest.h>
+
+#include <random>
+#include <thread>
+
+#include "base/memory_usage.h"
+#include "tests/fs/fs_rig.h"
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define ZTMPFS_SANITIZED 1
+#endif
+#endif
+
+namespace ztmpfs {
+namespace {
+
+constexpr uint64_t kRoot = FileSystem::kRootIno;
+
+TEST(Volume, SettlingCompressesAndTellsWhichInodesChanged) {
+  FsRig rig;
+  std::vector<uint64_t> settled;
+  rig.volume().set_on_settled([&](uint64_t ino) { settled.push_back(ino); });
+  const uint64_t ino = rig.create(kRoot, "file")->ino;
+  std::string text;
+  while (text.size() < 100'000) text += "line " + std::to_string(text.size()) + "\n";
+  rig.write(ino, 0, text);
+  const uint64_t hot_blocks = rig.fs().getattr(ino)->blocks;
+  rig.volume().settle();
+  EXPECT_EQ(settled, std::vector<uint64_t>(4, ino));
+  EXPECT_LT(rig.fs().getattr(ino)->blocks * 2, hot_blocks);
+  const VolumeStats stats = rig.volume().stats();
+  EXPECT_EQ(stats.store.hot_bytes, 0U);
+  EXPECT_EQ(stats.store.orig_data_size, text.size());
+  EXPECT_LT(stats.store.compr_data_size * 2, text.size());
+  EXPECT_EQ(rig.read(ino), text);
+}
+
+TEST(Volume, SmallFilesCostAFewHundredBytes) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || ZTMPFS_SANITIZED
+  GTEST_SKIP() << "sanitizers change what the heap costs";
+#endif
+  FsRig rig(200 * kMiB);
+  const auto used = [&] { return rig.volume().image().allocated() + anonymous_memory(::getpid()); };
+  const Bytes before = used();
+  std::mt19937_64 random(1);
+  constexpr int kFiles = 40'000;
+  for (int i = 0; i < kFiles; ++i) {
+    std::string noise(100, '\0');
+    for (char& c : noise) c = char(random());
+    const uint64_t ino = rig.create(kRoot, "file" + std::to_string(i))->ino;
+    rig.write(ino, 0, noise);
+    rig.forget(ino);
+  }
+  rig.volume().settle();
+  rig.volume().pool().release_free_spans(kGiB);
+  const Bytes cost = (used() - before) / kFiles;
+  RecordProperty("bytes_per_file", int(cost));
+  EXPECT_LE(cost, 800U);
+}
+
+TEST(Volume, RemovingEverythingReturnsTheMemory) {
+  FsRig rig;
+  const Bytes before = rig.volume().image().allocated();
+  std::vector<uint64_t> inodes;
+  for (int i = 0; i < 3000; ++i) {
+    inodes.push_back(rig.create(kRoot, std::to_string(i))->ino);
+    rig.write(inodes.back(), 0, std::string(6000, char(i)) + std::to_string(i));
+  }
+  for (int i = 0; i < 3000; ++i) rig.unlink(kRoot, std::to_string(i));
+  for (const uint64_t ino : inodes) rig.forget(ino);
+  rig.volume().settle();
+  rig.volume().pool().release_free_spans(kGiB);
+  EXPECT_LT(rig.volume().image().allocated(), before + 200 * kKiB);
+  EXPECT_EQ(rig.volume().pool().stats().objects_used, 0U);
+}
+
+TEST(Volume, BackgroundThreadsSealWhatTurnsColdAndFreeWhatIsLarge) {
+  FsRig rig;
+  rig.volume().start();
+  const uint64_t ino = rig.create(kRoot, "file")->ino;
+  for (uint64_t offset = 0; offset < 8 * kMiB; offset += 100'000) rig.write(ino, offset, std::string(100'000, 'z'));
+  rig.unlink(kRoot, "file");
+  rig.forget(ino);
+  const uint64_t other = rig.create(kRoot, "other")->ino;
+  rig.write(other, 0, std::string(50'000, 'o'));
+  rig.clock().advance(std::chrono::seconds(5));
+  for (int i = 0; i < 1000 && (rig.fs().files() > 2 || rig.volume().store().hot_bytes() > 0); ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  EXPECT_EQ(rig.fs().files(), 2U);
+  EXPECT_EQ(rig.volume().store().hot_bytes(), 0U);
+  EXPECT_EQ(rig.read(other), std::string(50'000, 'o'));
+}
+
+TEST(Volume, AForeignImageIsRefused) {
+  ImageFiles files = ImageFiles::create(small_geometry());
+  const uint64_t nothing = 0;
+  ASSERT_EQ(::pwrite(files.meta.get(), &nothing, sizeof nothing, 0), ssize_t(sizeof nothing));
+  const SystemClock clock;
+  EXPECT_THROW(Volume(std::move(files), {}, clock), std::runtime_error);
+}
+
+}  // namespace
+}  // namespace ztmpfs
