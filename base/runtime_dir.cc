@@ -1,0 +1,34 @@
+#include "base/runtime_dir.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <stdexcept>
+
+namespace ztmpfs {
+
+std::string runtime_dir() {
+  if (const char* chosen = std::getenv("ZTMPFS_RUNTIME_DIR"); chosen != nullptr && *chosen == '/') return chosen;
+  if (::geteuid() == 0) return "/run/ztmpfs";
+  if (const char* base = std::getenv("XDG_RUNTIME_DIR"); base != nullptr && *base == '/')
+    return std::string(base) + "/ztmpfs";
+  return "/tmp/ztmpfs-" + std::to_string(::geteuid());
+}
+
+std::string control_socket_path(const std::string& runtime_dir, const std::string& name) {
+  return runtime_dir + "/" + name + kControlSocketSuffix;
+}
+
+void make_runtime_dir(const std::string& path) {
+  const mode_t mode = ::geteuid() == 0 ? 0755 : 0700;
+  if (::mkdir(path.c_str(), mode) < 0 && errno != EEXIST)
+    throw std::runtime_error("cannot make the directory " + path + ": " + std::strerror(errno));
+  struct stat status{};
+  if (::lstat(path.c_str(), &status) < 0 || !S_ISDIR(status.st_mode) || status.st_uid != ::geteuid())
+    throw std::runtime_error(path + " is not a directory of this user");
+}
+
+}  // namespace ztmpfs

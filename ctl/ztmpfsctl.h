@@ -1,0 +1,20 @@
+#pragma once
+
+#include <iosfwd>
+#include <string>
+#include <vector>
+
+namespace ztmpfs {
+
+/// What the program touches besides its arguments; tests give their own.
+struct CtlSurroundings {
+  std::string runtime_dir;  ///< where the control sockets lie
+  std::ostream& out;
+  std::ostream& err;
+};
+
+/// The command `ztmpfsctl`; the arguments come without the program's name. Returns the exit code: 0, 1 (failed, one
+/// sentence on `err`) or 2 (usage).
+int ztmpfsctl_main(const std::vector<std::string>& arguments, const CtlSurroundings& surroundings);
+
+}  // namespace ztmpfs

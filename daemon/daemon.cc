@@ -1,0 +1,172 @@
+#include "daemon/daemon.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <boost/asio/post.hpp>
+#include <cstdlib>
+#include <exception>
+#include <stdexcept>
+#include <utility>
+
+#include "base/log.h"
+#include "base/runtime_dir.h"
+#include "daemon/mount_users.h"
+#include "daemon/server_descriptors.h"
+
+namespace ztmpfs {
+
+namespace {
+
+namespace asio = boost::asio;
+using Error = boost::system::error_code;
+
+constexpr std::chrono::milliseconds kTick{500};
+constexpr std::chrono::seconds kPatience{10};      // that the users of a detached mount get
+constexpr std::chrono::seconds kAbortPatience{2};  // that the readers get to notice the end
+
+FuseServer::Options fuse_options(const Volume& volume, std::function<void()> on_ready) {
+  FuseServer::Options options;
+  options.readers = volume.image().geometry().request_slots;
+  options.on_ready = std::move(on_ready);
+  return options;
+}
+
+}  // namespace
+
+Daemon::Daemon(const Options& options, UniqueFd fuse, ImageFiles image, const std::string& device)
+    : options_(options),
+      mountpoint_{options.mountpoint, device},
+      holder_pid_(::getppid()),
+      started_(std::chrono::steady_clock::now()),
+      fuse_fd_(std::move(fuse)),
+      volume_(std::move(image), volume_options(options), clock_, holder_pid_),
+      fuse_(fuse_fd_.get(), volume_, fuse_options(volume_, [this] { asio::post(io_, [this] { on_usable(); }); })),
+      housekeeping_(volume_, holder_pid_),
+      signals_(io_),
+      tick_(io_),
+      patience_(io_),
+      holder_(io_) {
+  volume_.set_on_settled([this](uint64_t ino) { fuse_.attributes_changed(ino); });
+}
+
+Daemon::~Daemon() = default;
+
+bool Daemon::run(UniqueFd ready, UniqueFd holder) {
+  ready_ = std::move(ready);
+  holder_.assign(holder.release());
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) signals_.add(signal);
+  control_ = std::make_unique<ControlServer>(io_, control_socket_path(runtime_dir(), options_.name),
+                                             control_routes(control_source()));
+  volume_.start();
+  connection_ = std::jthread([this] { serve_connection(); });
+  wait_for_signal();
+  wait_for_holder();
+  wait_for_tick();
+  io_.run();
+  control_->close();
+  if (!is_connection_ended_) {
+    // The readers still wait in the kernel, and nothing but the end of the processes lets them go.
+    std::_Exit(EXIT_FAILURE);
+  }
+  connection_.join();
+  control_.reset();
+  volume_.stop();
+  if (!failure_.empty()) throw std::runtime_error(failure_);
+  return !is_cut_off_;
+}
+
+ControlSource Daemon::control_source() {
+  return {.info = {.name = options_.name,
+                   .mountpoint = options_.mountpoint,
+                   .server_pid = ::getpid(),
+                   .holder_pid = holder_pid_},
+          .stats =
+              [this] {
+                const auto uptime = std::chrono::steady_clock::now() - started_;
+                return ServerStats{.volume = volume_.stats(),
+                                   .requests = fuse_.request_counts(),
+                                   .forgets = fuse_.forgets(),
+                                   .uptime = std::chrono::duration_cast<std::chrono::seconds>(uptime)};
+              },
+          .audit = [this] { return volume_.fs().audit(); }};
+}
+
+void Daemon::serve_connection() {
+  std::string failure;
+  try {
+    fuse_.run();
+  } catch (const std::exception& error) {
+    failure = error.what();
+  }
+  asio::post(io_, [this, failure] { on_connection_ended(failure); });
+}
+
+void Daemon::on_usable() {
+  raise_read_ahead(mountpoint_);
+  [[maybe_unused]] const ssize_t written = ::write(ready_.get(), &kReady, 1);
+  ready_.reset();
+}
+
+void Daemon::on_connection_ended(const std::string& failure) {
+  is_connection_ended_ = true;
+  failure_ = failure;
+  io_.stop();
+}
+
+void Daemon::wait_for_signal() {
+  signals_.async_wait([this](const Error& error, int signal) {
+    if (error) return;
+    stop(std::string("got ") + ::strsignal(signal));
+    wait_for_signal();  // more of them must not kill us meanwhile
+  });
+}
+
+void Daemon::wait_for_holder() {
+  holder_.async_wait(asio::posix::stream_descriptor::wait_read, [this](const Error& error) {
+    if (!error) stop("the holder has died");
+  });
+}
+
+void Daemon::wait_for_tick() {
+  tick_.expires_after(kTick);
+  tick_.async_wait([this](const Error& error) {
+    if (error) return;
+    housekeeping_.tick(requests_answered());
+    wait_for_tick();
+  });
+}
+
+uint64_t Daemon::requests_answered() const {
+  uint64_t sum = fuse_.forgets();
+  for (const auto& [opcode, count] : fuse_.request_counts()) sum += count;
+  return sum;
+}
+
+void Daemon::stop(const std::string& why) {
+  if (is_stopping_) return;
+  is_stopping_ = true;
+  log(LogLevel::kInfo, why + ", unmounting " + options_.mountpoint);
+  if (unmount(mountpoint_, false) == UnmountResult::kBusy) {
+    log(LogLevel::kWarning, options_.mountpoint + " is in use by " +
+                                describe_mount_users(find_mount_users(options_.mountpoint)) +
+                                ": detached, to end with them or in " + std::to_string(kPatience.count()) + " s");
+    unmount(mountpoint_, true);
+  }
+  patience_.expires_after(kPatience);
+  patience_.async_wait([this](const Error& error) {
+    if (!error) give_up();
+  });
+}
+
+void Daemon::give_up() {
+  log(LogLevel::kError, options_.mountpoint + " is still in use: ending the connection");
+  is_cut_off_ = true;
+  abort_connection(mountpoint_);
+  patience_.expires_after(kAbortPatience);
+  patience_.async_wait([this](const Error& error) {
+    if (!error) io_.stop();
+  });
+}
+
+}  // namespace ztmpfs

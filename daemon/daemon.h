@@ -1,0 +1,77 @@
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "base/clock.h"
+#include "base/unique_fd.h"
+#include "daemon/control_routes.h"
+#include "daemon/control_server.h"
+#include "daemon/housekeeping.h"
+#include "daemon/mounter.h"
+#include "daemon/options.h"
+#include "fs/volume.h"
+#include "fuse/fuse_server.h"
+
+namespace ztmpfs {
+
+/// The server process, put together: a volume, the FUSE connection served by threads of its own, and on the main
+/// thread all that is not data: signals, timers, the control socket, and the end of the mount.
+class Daemon {
+ public:
+  /// Attaches to the image. `device` names the mount ("MAJOR:MINOR"). Throws std::runtime_error with a sentence.
+  Daemon(const Options& options, UniqueFd fuse, ImageFiles image, const std::string& device);
+  ~Daemon();
+  Daemon(const Daemon&) = delete;
+  Daemon& operator=(const Daemon&) = delete;
+
+  /// Serves until the mount has ended. Writes kReady to `ready` when it is usable; `holder` becomes readable when the
+  /// holder has died, which ends the mount. True if nothing was cut off. Throws std::runtime_error.
+  bool run(UniqueFd ready, UniqueFd holder);
+
+ private:
+  ControlSource control_source();
+  void serve_connection();
+  void on_usable();
+  void on_connection_ended(const std::string& failure);
+  void wait_for_signal();
+  void wait_for_holder();
+  void wait_for_tick();
+  uint64_t requests_answered() const;
+  /// Unmounts; lazily if it is busy, which leaves the last users some time.
+  void stop(const std::string& why);
+  /// Ends the connection although it is in use.
+  void give_up();
+
+  const Options options_;
+  const MountPoint mountpoint_;
+  const pid_t holder_pid_;
+  const std::chrono::steady_clock::time_point started_;
+  UniqueFd fuse_fd_;
+  SystemClock clock_;
+  Volume volume_;
+  FuseServer fuse_;
+  Housekeeping housekeeping_;
+
+  boost::asio::io_context io_{1};
+  boost::asio::signal_set signals_;
+  boost::asio::steady_timer tick_;
+  boost::asio::steady_timer patience_;
+  boost::asio::posix::stream_descriptor holder_;
+  std::unique_ptr<ControlServer> control_;
+  UniqueFd ready_;
+  std::jthread connection_;
+  std::string failure_;
+  bool is_stopping_ = false;
+  bool is_connection_ended_ = false;
+  bool is_cut_off_ = false;
+};
+
+}  // namespace ztmpfs

@@ -1,0 +1,120 @@
+#include "daemon/launcher.h"
+
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdlib>
+#include <exception>
+#include <iostream>
+#include <stdexcept>
+#include <system_error>
+
+#include "base/log.h"
+#include "base/unique_fd.h"
+#include "daemon/command_line.h"
+#include "daemon/holder.h"
+
+namespace ztmpfs {
+
+namespace {
+
+constexpr int kExitUsage = 2;
+
+int fail_with(const std::exception& error, int exit_code) {
+  std::cerr << "ztmpfs: " << error.what() << std::endl;
+  return exit_code;
+}
+
+int run_in_foreground(const Options& options) {
+  log_open(false, options.name);
+  try {
+    return Holder(options, [] {}).run();
+  } catch (const std::exception& error) {
+    return fail_with(error, EXIT_FAILURE);
+  }
+}
+
+void point_at_null(int fd) {
+  const UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  ::dup2(null.get(), fd);
+}
+
+// The background process. Its report is empty when the mount is usable, else the sentence why not.
+[[noreturn]] void run_in_background(const Options& options, UniqueFd report) {
+  ::setsid();
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) point_at_null(fd);
+  if (::chdir("/") < 0) ::_exit(EXIT_FAILURE);
+  log_open(true, options.name);
+  int exit_code = EXIT_FAILURE;
+  try {
+    exit_code = Holder(options, [&report] {
+                  [[maybe_unused]] const ssize_t written = ::write(report.get(), &kReady, 1);
+                  report.reset();
+                }).run();
+  } catch (const std::exception& error) {
+    const std::string_view sentence = error.what();
+    if (report) {
+      [[maybe_unused]] const ssize_t written = ::write(report.get(), sentence.data(), sentence.size());
+    } else {
+      log(LogLevel::kError, sentence);
+    }
+  }
+  ::_exit(exit_code);
+}
+
+std::string read_report(int fd) {
+  std::string text;
+  std::array<char, 512> chunk{};
+  while (true) {
+    const ssize_t count = ::read(fd, chunk.data(), chunk.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) return text;
+    text.append(chunk.data(), size_t(count));
+  }
+}
+
+int launch_in_background(const Options& options) {
+  // Inherited descriptors (a lock, the pipe of a shell) must not stay open for the life of the mount.
+  ::close_range(STDERR_FILENO + 1, ~0U, 0);
+  std::array<int, 2> ends{};
+  if (::pipe2(ends.data(), O_CLOEXEC) < 0)
+    throw std::system_error(errno, std::generic_category(), "cannot make a pipe");
+  const UniqueFd reader(ends[0]);
+  UniqueFd writer(ends[1]);
+  const pid_t child = ::fork();
+  if (child < 0) throw std::system_error(errno, std::generic_category(), "cannot start a background process");
+  if (child == 0) run_in_background(options, std::move(writer));
+  writer.reset();
+  const std::string report = read_report(reader.get());
+  if (report == std::string(1, kReady)) return EXIT_SUCCESS;
+  throw std::runtime_error(report.empty() ? "the background process ended before the mount was usable" : report);
+}
+
+}  // namespace
+
+int launcher_main(const std::vector<std::string>& arguments) {
+  CommandLine command_line;
+  try {
+    command_line = parse_command_line(arguments, Surroundings::current());
+  } catch (const UsageError& error) {
+    return fail_with(error, kExitUsage);
+  }
+  if (!command_line.text_to_print.empty()) {
+    std::cout << command_line.text_to_print << std::flush;
+    return EXIT_SUCCESS;
+  }
+  Options& options = command_line.options;
+  try {
+    options.mountpoint = check_mountpoint(options.mountpoint);
+    if (options.foreground) return run_in_foreground(options);
+    return launch_in_background(options);
+  } catch (const std::exception& error) {
+    return fail_with(error, EXIT_FAILURE);
+  }
+}
+
+}  // namespace ztmpfs

@@ -1,0 +1,23 @@
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <string>
+#include <vector>
+
+#include "daemon/launcher.h"
+#include "daemon/server.h"
+#include "daemon/server_descriptors.h"
+
+int main(int argc, char** argv) {
+  // Numbers 0 to 2 must never be given to a file of ours.
+  int fd = 0;
+  do {
+    fd = ::open("/dev/null", O_RDWR);
+  } while (fd >= 0 && fd <= STDERR_FILENO);
+  ::close(fd);
+
+  const std::vector<std::string> arguments(argv + 1, argv + argc);
+  if (!arguments.empty() && arguments.front().starts_with(ztmpfs::kServerArgument))
+    return ztmpfs::server_main(arguments);
+  return ztmpfs::launcher_main(arguments);
+}

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <string>
+
+#include "base/unique_fd.h"
+#include "daemon/options.h"
+
+namespace ztmpfs {
+
+/// A mount that this process or its server serves: enough to find it again, and only it, even when something else is
+/// mounted over it. Never asks the file system itself anything.
+struct MountPoint {
+  std::string path;    ///< absolute
+  std::string device;  ///< "MAJOR:MINOR"
+
+  bool is_mounted() const;
+  /// Nothing is mounted on top of it, so that unmounting by path hits it.
+  bool is_on_top() const;
+};
+
+/// The absolute path of a directory on which nothing is mounted yet. Throws std::runtime_error with what is wrong.
+std::string check_mountpoint(const std::string& path);
+
+/// A fresh connection to the kernel, mounted.
+struct FuseMount {
+  UniqueFd device;  ///< /dev/fuse
+  MountPoint mountpoint;
+};
+
+/// Mounts as `options` say on their (absolute) mountpoint: with mount(2) as root, else with fusermount3. The kernel's
+/// first request waits in the descriptor. Throws std::runtime_error with a sentence; nothing is mounted then.
+FuseMount mount_fuse(const Options& options);
+
+enum class UnmountResult { kGone, kBusy };
+
+/// Unmounts; with `lazily` also while it is in use: it vanishes from the tree, and ends with its last user. Needs the
+/// file system to be served meanwhile (the kernel flushes what is dirty). Never call it from a thread that serves.
+UnmountResult unmount(const MountPoint& mountpoint, bool lazily);
+
+/// Lets the kernel read ahead further than its default of 128 KiB; does nothing where that is not permitted.
+void raise_read_ahead(const MountPoint& mountpoint);
+
+/// Has the kernel end the connection: every request that waits or comes fails. False where that is not permitted.
+bool abort_connection(const MountPoint& mountpoint);
+
+}  // namespace ztmpfs

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <string>
+
+#include "base/unique_fd.h"
+
+namespace ztmpfs {
+
+/// The claim on a mount's name: an flock(2) on RUNTIME_DIR/NAME.lock. It lasts until every process that has the
+/// descriptor (holder and server) has ended, so a successor never meets remains of its predecessor.
+class NameLock {
+ public:
+  /// Throws std::runtime_error if the name is taken, or the file cannot be made. Waits a little for a predecessor that
+  /// is about to end, which is one that no longer answers on its control socket.
+  NameLock(const std::string& runtime_dir, const std::string& name);
+
+  int fd() const { return file_.get(); }
+  /// Removes the file, but not the lock.
+  void remove_file() const;
+
+ private:
+  std::string path_;
+  UniqueFd file_;
+};
+
+}  // namespace ztmpfs

@@ -1,0 +1,257 @@
+#include "daemon/options.h"
+
+#include <sched.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cctype>
+#include <charconv>
+#include <chrono>
+#include <string_view>
+#include <utility>
+
+#include "base/memory_usage.h"
+#include "daemon/psi_option.h"
+
+namespace ztmpfs {
+
+namespace {
+
+constexpr Bytes kBlockSizeMin = 4 * kKiB;
+constexpr Bytes kBlockSizeMax = 128 * kKiB;
+constexpr uint32_t kReadersMax = 4;
+constexpr Bytes kSizeFloor = 16 * kMiB;
+// Heap, stacks and libraries of the two processes, and what keeps deleting possible at the cap.
+constexpr Bytes kProcessesAndReserve = 12 * kMiB;
+constexpr Bytes kCapacityMin = 64 * kGiB;
+constexpr size_t kNameMax = 64;
+
+// Options under way: sizes wait for each other (hot= in percent is of size=).
+struct Draft {
+  Options options;
+  const Surroundings& surroundings;
+  std::optional<Setting> size;
+  std::optional<Setting> logical;
+  std::optional<Setting> hot;
+};
+
+std::string describe(const Setting& setting) {
+  return "option '" + setting.key + (setting.value ? "=" + *setting.value : "") + "'" + setting.origin;
+}
+
+[[noreturn]] void refuse(const Setting& setting, const std::string& reason) {
+  throw UsageError(describe(setting) + " " + reason);
+}
+
+Bytes parse_size(const Setting& setting, Bytes whole) {
+  const auto bytes = parse_bytes(*setting.value, whole);
+  if (!bytes) refuse(setting, "is not a number of bytes such as 512M, 4G or 25%");
+  return *bytes;
+}
+
+uint32_t parse_number(const Setting& setting, int base, const char* what) {
+  const std::string& text = *setting.value;
+  uint32_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number, base);
+  if (error != std::errc{} || end != text.data() + text.size()) refuse(setting, std::string("is not ") + what);
+  return number;
+}
+
+void set_block(Draft& draft, const Setting& setting) {
+  const Bytes bytes = parse_size(setting, 0);
+  if (bytes < kBlockSizeMin || bytes > kBlockSizeMax || !std::has_single_bit(bytes))
+    refuse(setting, "is not a power of two from 4K to 128K");
+  draft.options.block_size = bytes;
+}
+
+void set_codec(Draft& draft, const Setting& setting) {
+  try {
+    draft.options.codec = parse_codec(*setting.value);
+  } catch (const std::invalid_argument& error) {
+    refuse(setting, std::string("does not do: ") + error.what());
+  }
+}
+
+void set_mode(Draft& draft, const Setting& setting) {
+  draft.options.mode = parse_number(setting, 8, "an octal mode such as 1777");
+  if (draft.options.mode > 07777) refuse(setting, "is not an octal mode such as 1777");
+}
+
+void set_owner(Draft& draft, const Setting& setting) {
+  const uint32_t number = parse_number(setting, 10, "a number of a user or group");
+  if (number == UINT32_MAX) refuse(setting, "is not a number of a user or group");  // chown(2): "do not change"
+  (setting.key == "uid" ? draft.options.uid : draft.options.gid) = number;
+}
+
+void set_psi(Draft& draft, const Setting& setting) {
+  if (const std::string reason = psi_option_error(*setting.value); !reason.empty()) refuse(setting, reason);
+  draft.options.psi = *setting.value;
+}
+
+void set_source(Draft& draft, const Setting& setting) {
+  if (setting.value->empty()) refuse(setting, "is empty");
+  draft.options.source = *setting.value;
+}
+
+void set_subtype(Draft& draft, const Setting& setting) {
+  if (!is_valid_name(*setting.value)) refuse(setting, "is not a word of letters, digits, '.', '_' and '-'");
+  draft.options.subtype = *setting.value;
+}
+
+struct ValueOption {
+  std::string_view key;
+  void (*apply)(Draft&, const Setting&);
+};
+
+constexpr std::array kValueOptions{
+    ValueOption{"size", [](Draft& draft, const Setting& setting) { draft.size = setting; }},
+    ValueOption{"logical", [](Draft& draft, const Setting& setting) { draft.logical = setting; }},
+    ValueOption{"hot", [](Draft& draft, const Setting& setting) { draft.hot = setting; }},
+    ValueOption{"block", set_block},
+    ValueOption{"codec", set_codec},
+    ValueOption{"mode", set_mode},
+    ValueOption{"uid", set_owner},
+    ValueOption{"gid", set_owner},
+    ValueOption{"psi", set_psi},
+    ValueOption{"fsname", set_source},
+    ValueOption{"subtype", set_subtype},
+};
+
+constexpr std::array<std::string_view, 6> kNotInThisVersion{"xattr",      "keep",  "transport",
+                                                            "cold_codec", "spill", "dedup"};
+
+void apply_plain(Draft& draft, const Setting& setting) {
+  if (setting.key == "allow_other") {
+    draft.options.allow_other = true;
+  } else if (setting.key == "default_permissions") {
+    draft.options.default_permissions = true;
+  } else if (!apply_mount_flag(setting.key, draft.options.mount_flags)) {
+    throw UsageError("option '" + setting.key + "'" + setting.origin + " is unknown");
+  }
+  if (setting.value) refuse(setting, "takes no value");
+  if (draft.surroundings.uid != 0 && (setting.key == "suid" || setting.key == "dev"))
+    refuse(setting, "is for root only");
+}
+
+void apply_setting(Draft& draft, const Setting& setting) {
+  if (is_ignored_mount_option(setting.key)) return;
+  if (std::ranges::find(kNotInThisVersion, setting.key) != kNotInThisVersion.end())
+    throw UsageError("option '" + setting.key + "'" + setting.origin + " is not in this version of ztmpfs yet");
+  const auto* option = std::ranges::find(kValueOptions, setting.key, &ValueOption::key);
+  if (option == kValueOptions.end()) return apply_plain(draft, setting);
+  if (!setting.value) refuse(setting, "needs a value");
+  option->apply(draft, setting);
+}
+
+void resolve_sizes(Draft& draft) {
+  Options& options = draft.options;
+  const Bytes ram = draft.surroundings.usable_ram;
+  options.size = draft.size ? parse_size(*draft.size, ram) : ram / 2;
+  if (draft.logical) options.logical = parse_size(*draft.logical, ram);
+  if (draft.hot) options.hot = parse_size(*draft.hot, options.size);
+  if (draft.hot && options.hot == 0) refuse(*draft.hot, "leaves no room for blocks being written");
+  const Bytes least = size_min(options);
+  if (options.size < least)
+    throw UsageError((draft.size ? describe(*draft.size) : std::string("the default size of half the memory")) +
+                     " is too small: with these options it takes at least " + format_bytes(least));
+}
+
+}  // namespace
+
+Surroundings Surroundings::current() {
+  cpu_set_t set;
+  const bool known = ::sched_getaffinity(0, sizeof(set), &set) == 0;
+  return {.usable_ram = ztmpfs::usable_ram(),
+          .cpus = known ? uint32_t(std::max(CPU_COUNT(&set), 1)) : 1,
+          .uid = ::geteuid(),
+          .gid = ::getegid()};
+}
+
+Options resolve_options(std::string name, std::string mountpoint, const std::vector<Setting>& settings,
+                        const Surroundings& surroundings) {
+  if (!is_valid_name(name))
+    throw UsageError("the name '" + name + "' is not made of 1 to 64 letters, digits, '.', '_' and '-'");
+  if (mountpoint.empty()) throw UsageError("the mount point is empty");
+  Draft draft{.options = {}, .surroundings = surroundings, .size = {}, .logical = {}, .hot = {}};
+  draft.options.source = name;
+  draft.options.name = std::move(name);
+  draft.options.mountpoint = std::move(mountpoint);
+  draft.options.readers = std::min(surroundings.cpus, kReadersMax);
+  draft.options.uid = surroundings.uid;
+  draft.options.gid = surroundings.gid;
+  for (const Setting& setting : settings) apply_setting(draft, setting);
+  resolve_sizes(draft);
+  // Only root passes every check anyway; everybody else needs the kernel to check, for we never see an open(2).
+  if (surroundings.uid != 0 || draft.options.allow_other) draft.options.default_permissions = true;
+  return std::move(draft.options);
+}
+
+std::string format_options(const Options& options) {
+  std::string codec = "none";
+  if (options.codec.id == CodecId::kLz4) codec = "lz4";
+  if (options.codec.id == CodecId::kZstd) codec = "zstd:" + std::to_string(options.codec.level);
+  std::array<char, 16> mode{};
+  *std::to_chars(mode.data(), mode.data() + mode.size() - 1, options.mode, 8).ptr = '\0';
+  std::string text = "size=" + std::to_string(options.size) + ",block=" + std::to_string(options.block_size) +
+                     ",codec=" + codec + ",uid=" + std::to_string(options.uid) + ",gid=" + std::to_string(options.gid) +
+                     ",mode=" + mode.data() + ",fsname=" + options.source + ",subtype=" + options.subtype;
+  if (options.logical != 0) text += ",logical=" + std::to_string(options.logical);
+  if (options.hot != 0) text += ",hot=" + std::to_string(options.hot);
+  if (!options.psi.empty()) text += ",psi=" + options.psi;
+  if (options.allow_other) text += ",allow_other";
+  if (options.default_permissions) text += ",default_permissions";
+  for (const std::string& flag : mount_flag_names(options.mount_flags)) text += "," + flag;
+  return text;
+}
+
+std::vector<Setting> split_settings(const std::string& text) {
+  std::vector<Setting> settings;
+  size_t begin = 0;
+  while (begin <= text.size()) {
+    const size_t end = std::min(text.find(',', begin), text.size());
+    const std::string item = text.substr(begin, end - begin);
+    const size_t equals = item.find('=');
+    if (equals != std::string::npos)
+      settings.push_back({item.substr(0, equals), item.substr(equals + 1), ""});
+    else if (!item.empty())  // mount(8) leaves empty items
+      settings.push_back({item, std::nullopt, ""});
+    begin = end + 1;
+  }
+  return settings;
+}
+
+bool is_valid_name(const std::string& name) {
+  const auto is_allowed = [](unsigned char c) {
+    return (c < 0x80 && std::isalnum(c)) || c == '.' || c == '_' || c == '-';
+  };
+  return !name.empty() && name.size() <= kNameMax && std::ranges::all_of(name, is_allowed);
+}
+
+Bytes size_min(const Options& options) {
+  const Bytes buffers = options.readers * image_geometry(options).request_buffer_size;
+  return std::max(kSizeFloor, kProcessesAndReserve + buffers + options.hot);
+}
+
+ImageGeometry image_geometry(const Options& options) {
+  ImageGeometry geometry;
+  geometry.capacity = std::max(kCapacityMin, round_up(4 * options.size, kPageSize));
+  geometry.block_size = options.block_size;
+  geometry.request_slots = options.readers;
+  return geometry;
+}
+
+VolumeOptions volume_options(const Options& options) {
+  VolumeOptions volume;
+  volume.size = options.size;
+  volume.logical = options.logical;
+  volume.hot = options.hot;
+  volume.codec = options.codec;
+  volume.workers = std::max(options.readers / 2, 1U);
+  volume.root = {.root_uid = options.uid, .root_gid = options.gid, .root_mode = options.mode};
+  return volume;
+}
+
+}  // namespace ztmpfs

@@ -1,0 +1,84 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/image.h"
+#include "compress/codec_set.h"
+#include "daemon/mount_flags.h"
+#include "fs/volume.h"
+
+namespace ztmpfs {
+
+/// The user asked for something that is not possible: one sentence that names it; exit code 2.
+class UsageError : public std::invalid_argument {
+ public:
+  using std::invalid_argument::invalid_argument;
+};
+
+/// What the options are resolved against; tests give their own.
+struct Surroundings {
+  std::string config_dir = "/etc/ztmpfs";
+  Bytes usable_ram = 0;
+  uint32_t cpus = 1;
+  uid_t uid = 0;
+  gid_t gid = 0;
+
+  /// Those of this process.
+  static Surroundings current();
+};
+
+/// One option as it was written, not checked yet.
+struct Setting {
+  std::string key;
+  std::optional<std::string> value;
+  std::string origin;  ///< " in FILE" for the configuration file, empty for the command line
+};
+
+/// What a mount is to be: checked, and resolved to plain numbers, so that it means the same in every process.
+struct Options {
+  std::string name;
+  std::string mountpoint;  ///< absolute once the launcher has looked at it
+  bool foreground = false;
+  Bytes size = 0;
+  Bytes logical = 0;  ///< 0 is none
+  Bytes hot = 0;      ///< 0 leaves the choice to the volume
+  Bytes block_size = 32 * kKiB;
+  CodecChoice codec;
+  uint32_t readers = 1;  ///< threads that serve the kernel, one request slot each
+  uint32_t uid = 0;
+  uint32_t gid = 0;
+  uint32_t mode = 01777;
+  bool allow_other = false;
+  bool default_permissions = false;
+  std::string psi;     ///< what triggers reclaim; empty is the default. Checked and kept for the reclaim policy.
+  std::string source;  ///< what findmnt shows as the source: NAME, or fsname=
+  std::string subtype = "ztmpfs";
+  MountFlags mount_flags = default_mount_flags();
+};
+
+/// Options from settings, in order: a later one wins. Throws UsageError.
+Options resolve_options(std::string name, std::string mountpoint, const std::vector<Setting>& settings,
+                        const Surroundings& surroundings);
+
+/// "size=...,block=...": the value for -o from which resolve_options() makes the same options on any machine.
+std::string format_options(const Options& options);
+
+/// Cuts "a,b=c" into settings.
+std::vector<Setting> split_settings(const std::string& text);
+
+/// True for [A-Za-z0-9._-]{1,64}.
+bool is_valid_name(const std::string& name);
+
+/// The smallest size= that leaves room for the hot blocks, the request buffers and the processes themselves.
+Bytes size_min(const Options& options);
+
+ImageGeometry image_geometry(const Options& options);
+VolumeOptions volume_options(const Options& options);
+
+}  // namespace ztmpfs

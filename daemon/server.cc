@@ -1,0 +1,56 @@
+#include "daemon/server.h"
+
+#include <malloc.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <exception>
+#include <string_view>
+
+#include "base/bytes.h"
+#include "base/log.h"
+#include "daemon/command_line.h"
+#include "daemon/daemon.h"
+#include "daemon/server_descriptors.h"
+
+namespace ztmpfs {
+
+namespace {
+
+// glibc gives memory back late by default: an arena per thread, and thresholds that grow with use. What the heap keeps
+// counts against the cap of the mount.
+void tune_heap() {
+  ::mallopt(M_ARENA_MAX, 2);
+  ::mallopt(M_MMAP_THRESHOLD, int(256 * kKiB));
+  ::mallopt(M_TRIM_THRESHOLD, int(256 * kKiB));
+}
+
+void report(const UniqueFd& ready, std::string_view sentence) {
+  log(LogLevel::kError, sentence);
+  [[maybe_unused]] const ssize_t written = ::write(ready.get(), sentence.data(), sentence.size());
+}
+
+}  // namespace
+
+int server_main(const std::vector<std::string>& arguments) {
+  ::prctl(PR_SET_NAME, "ztmpfs");  // exec of /proc/self/exe has made it "exe"
+  std::signal(SIGPIPE, SIG_IGN);
+  tune_heap();
+  ServerDescriptors descriptors;
+  try {
+    descriptors = parse_server_argument(arguments.front());
+    Surroundings surroundings = Surroundings::current();
+    surroundings.config_dir.clear();  // the launcher has read it
+    const Options options = parse_command_line({arguments.begin() + 1, arguments.end()}, surroundings).options;
+    log_open(!options.foreground, options.name);
+    Daemon daemon(options, std::move(descriptors.fuse), std::move(descriptors.image), descriptors.device);
+    return daemon.run(std::move(descriptors.ready), std::move(descriptors.holder)) ? EXIT_SUCCESS : EXIT_FAILURE;
+  } catch (const std::exception& error) {
+    report(descriptors.ready, error.what());
+    return EXIT_FAILURE;
+  }
+}
+
+}  // namespace ztmpfs

@@ -1,0 +1,191 @@
+#include "ctl/ztmpfsctl.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <sstream>
+
+#include "ctl/control_client.h"
+#include "tests/ctl/scripted_server.h"
+
+namespace ztmpfs {
+namespace {
+
+using testing::HasSubstr;
+using testing::StartsWith;
+
+constexpr const char* kStats =
+    R"({"name":"build","mountpoint":"/mnt/build","uptime_seconds":5,"orig_data_size":3221225472,)"
+    R"("compr_data_size":1073741824,"mem_used_total":1610612736,"mem_limit":4294967296,"mem_used_max":2147483648,)"
+    R"("same_pages":7,"huge_pages":8,"pages_compacted":0,"files":123,"directories":45,"hot_bytes":1048576,)"
+    R"("metadata_bytes":2097152,"pool_payload_bytes":1073741824,"pool_span_bytes":1181116006,"free_span_bytes":0,)"
+    R"("compact_freeable_bytes":4096,"checksum_failures":0,"forgets":9,"requests":{"LOOKUP":12},"classes":[]})";
+
+struct Outcome {
+  int exit_code;
+  std::string out;
+  std::string err;
+};
+
+class Ztmpfsctl : public testing::Test {
+ protected:
+  Ztmpfsctl() {
+    std::string path = "/tmp/ztmpfs-ctl-XXXXXX";
+    directory_ = ::mkdtemp(path.data());
+  }
+  ~Ztmpfsctl() override { std::filesystem::remove_all(directory_); }
+
+  static std::string info(const std::string& name, const std::string& mountpoint) {
+    return ScriptedServer::json(R"({"name":")" + name + R"(","mountpoint":")" + mountpoint +
+                                R"(","server_pid":11,"holder_pid":10,"version":"0"})");
+  }
+  static std::map<std::string, std::string> script(const std::string& name, const std::string& mountpoint) {
+    return {{"GET /v1/info", info(name, mountpoint)},
+            {"GET /v1/stats", ScriptedServer::json(kStats)},
+            {"POST /v1/check", ScriptedServer::json(R"({"ok":true,"breaches":[]})")}};
+  }
+  std::string socket_path(const std::string& name) const { return directory_ + "/" + name + ".sock"; }
+  Outcome run(const std::vector<std::string>& arguments) const {
+    std::ostringstream out;
+    std::ostringstream err;
+    const int exit_code = ztmpfsctl_main(arguments, {.runtime_dir = directory_, .out = out, .err = err});
+    return {exit_code, out.str(), err.str()};
+  }
+
+  std::string directory_;
+};
+
+TEST_F(Ztmpfsctl, ListShowsEveryMountByName) {
+  const ScriptedServer second(socket_path("web"), script("web", "/mnt/web"));
+  const ScriptedServer first(socket_path("build"), script("build", "/mnt/build"));
+  const Outcome outcome = run({"list"});
+  EXPECT_EQ(outcome.exit_code, 0);
+  EXPECT_THAT(outcome.out,
+              HasSubstr("build 11          10          /mnt/build\nweb   11          10          /mnt/web\n"));
+}
+
+TEST_F(Ztmpfsctl, ListAsJsonIsAnArray) {
+  EXPECT_EQ(run({"list", "--json"}).out, "[]\n");
+  const ScriptedServer server(socket_path("build"), script("build", "/mnt/build"));
+  EXPECT_EQ(run({"--json", "list"}).out,
+            R"([{"name":"build","mountpoint":"/mnt/build","server_pid":11,"holder_pid":10}])"
+            "\n");
+}
+
+TEST_F(Ztmpfsctl, StaleSocketsAndOtherFilesAreSkipped) {
+  {
+    const ScriptedServer dead(socket_path("dead"), {});
+  }
+  std::filesystem::create_directory(directory_ + "/x.lock");
+  const Outcome outcome = run({"--json", "list"});
+  EXPECT_EQ(outcome.exit_code, 0);
+  EXPECT_EQ(outcome.out, "[]\n");
+  EXPECT_EQ(outcome.err, "");
+}
+
+TEST_F(Ztmpfsctl, StrangerOnASocketIsNamed) {
+  const ScriptedServer stranger(socket_path("odd"), {{"GET /v1/info", ScriptedServer::json("hello")}});
+  const Outcome outcome = run({"list"});
+  EXPECT_THAT(outcome.err, HasSubstr(socket_path("odd") + " is not ztmpfs"));
+}
+
+TEST_F(Ztmpfsctl, MountIsFoundByNameByMountPointOrAlone) {
+  const ScriptedServer server(socket_path("build"), script("build", "/mnt/build"));
+  for (const std::vector<std::string>& arguments : {std::vector<std::string>{"--json", "stats"},
+                                                    {"--json", "stats", "build"},
+                                                    {"stats", "--json", "/mnt/build"},
+                                                    {"stats", "--json", "/mnt/build/"},
+                                                    {"stats", "--json", "--", "/mnt/../mnt/build"}}) {
+    const Outcome outcome = run(arguments);
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+    EXPECT_EQ(outcome.out, kStats);
+  }
+}
+
+TEST_F(Ztmpfsctl, MountPointBehindASymbolicLinkIsFound) {
+  std::filesystem::create_directories(directory_ + "/real/disk");
+  std::filesystem::create_directory_symlink(directory_ + "/real", directory_ + "/link");
+  const ScriptedServer server(socket_path("build"), script("build", directory_ + "/real/disk"));
+  EXPECT_EQ(run({"stats", "--json", directory_ + "/link/disk"}).exit_code, 0);
+}
+
+TEST_F(Ztmpfsctl, MountThatIsNotThereIsNamed) {
+  EXPECT_EQ(run({"stats"}).err, "ztmpfsctl: no ztmpfs is mounted\n");
+  EXPECT_EQ(run({"stats", "x"}).err, "ztmpfsctl: no ztmpfs named x is mounted\n");
+  EXPECT_EQ(run({"check", "/x"}).err, "ztmpfsctl: no ztmpfs is mounted on /x\n");
+  EXPECT_EQ(run({"stats", "x"}).exit_code, 1);
+  const ScriptedServer one(socket_path("one"), script("one", "/mnt/one"));
+  const ScriptedServer two(socket_path("two"), script("two", "/mnt/two"));
+  EXPECT_EQ(run({"stats"}).err, "ztmpfsctl: there are several mounts: say which one\n");
+}
+
+TEST_F(Ztmpfsctl, StatsForPeopleTellRatiosAndWhatIsNotCounted) {
+  const ScriptedServer server(socket_path("build"), script("build", "/mnt/build"));
+  const Outcome outcome = run({"stats"});
+  EXPECT_EQ(outcome.exit_code, 0);
+  EXPECT_THAT(outcome.out, StartsWith("build on /mnt/build, up 5 s\n"));
+  EXPECT_THAT(outcome.out, HasSubstr("1.5 GiB of 4.0 GiB (37 %), at most 2.0 GiB"));
+  EXPECT_THAT(outcome.out, HasSubstr("page cache of the files is not in it"));
+  EXPECT_THAT(outcome.out, HasSubstr("2.00 contents to memory used, 3.00 contents to bytes stored"));
+  EXPECT_THAT(outcome.out, HasSubstr("LOOKUP            12\n"));
+  EXPECT_THAT(outcome.out, testing::Not(HasSubstr("DAMAGED")));
+}
+
+TEST_F(Ztmpfsctl, CheckThatFindsNothingSucceeds) {
+  const ScriptedServer server(socket_path("build"), script("build", "/mnt/build"));
+  EXPECT_EQ(run({"check"}).exit_code, 0);
+  EXPECT_EQ(run({"check"}).out, "build: every invariant holds\n");
+}
+
+TEST_F(Ztmpfsctl, CheckThatFindsBreachesFails) {
+  auto answers = script("build", "/mnt/build");
+  answers["POST /v1/check"] = ScriptedServer::json(R"({"ok":false,"breaches":["one","two"]})");
+  const ScriptedServer server(socket_path("build"), answers);
+  EXPECT_EQ(run({"check"}).exit_code, 1);
+  EXPECT_EQ(run({"check"}).out, "build: one\nbuild: two\n");
+  EXPECT_EQ(run({"check", "--json"}).exit_code, 1);
+}
+
+TEST_F(Ztmpfsctl, RefusalOfTheDaemonIsPassedOn) {
+  auto answers = script("build", "/mnt/build");
+  answers["GET /v1/stats"] = ScriptedServer::json(R"({"error":"not now"})", "503 Service Unavailable");
+  answers["POST /v1/check"] = ScriptedServer::json("oops", "500 Internal Server Error");
+  const ScriptedServer server(socket_path("build"), answers);
+  EXPECT_EQ(run({"stats"}).exit_code, 1);
+  EXPECT_EQ(run({"stats"}).err, "ztmpfsctl: build: not now\n");
+  EXPECT_EQ(run({"check"}).err, "ztmpfsctl: build: HTTP status 500\n");
+}
+
+TEST_F(Ztmpfsctl, StatsWithoutAKeyAreAnError) {
+  auto answers = script("build", "/mnt/build");
+  answers["GET /v1/stats"] = ScriptedServer::json("{}");
+  const ScriptedServer server(socket_path("build"), answers);
+  EXPECT_EQ(run({"stats"}).exit_code, 1);
+  EXPECT_THAT(run({"stats"}).err, StartsWith("ztmpfsctl: "));
+}
+
+TEST_F(Ztmpfsctl, WrongUsageIsRefused) {
+  EXPECT_EQ(run({}).exit_code, 2);
+  EXPECT_EQ(run({"frobnicate"}).exit_code, 2);
+  EXPECT_EQ(run({"frobnicate"}).err, "ztmpfsctl: command frobnicate is unknown (see ztmpfsctl --help)\n");
+  EXPECT_EQ(run({"stats", "--frob"}).exit_code, 2);
+  EXPECT_EQ(run({"stats", "a", "b"}).err, "ztmpfsctl: stats: 'b' is too much\n");
+  EXPECT_EQ(run({"list", "a"}).exit_code, 2);
+}
+
+TEST_F(Ztmpfsctl, HelpNamesEveryCommand) {
+  const Outcome outcome = run({"--help"});
+  EXPECT_EQ(outcome.exit_code, 0);
+  for (const char* command : {"list", "stats", "check"}) EXPECT_THAT(outcome.out, HasSubstr(command));
+  EXPECT_THAT(run({"--version"}).out, StartsWith("ztmpfsctl 0."));
+}
+
+TEST_F(Ztmpfsctl, SilentServerIsGivenUp) {
+  const ScriptedServer server(socket_path("mute"), {});
+  EXPECT_THROW(control_request(socket_path("mute"), "GET", "/v1/info", std::chrono::seconds(1)), std::runtime_error);
+  EXPECT_THROW(control_request(socket_path("none"), "GET", "/v1/info", std::chrono::seconds(1)), NotServed);
+}
+
+}  // namespace
+}  // namespace ztmpfs

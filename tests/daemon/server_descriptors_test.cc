@@ -1,0 +1,41 @@
+#include "daemon/server_descriptors.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+
+namespace ztmpfs {
+namespace {
+
+UniqueFd open_null() { return UniqueFd(::open("/dev/null", O_RDWR)); }
+
+ServerDescriptors seven_descriptors() {
+  return {.fuse = open_null(),
+          .image = {.meta = open_null(), .data = open_null(), .buffers = open_null()},
+          .ready = open_null(),
+          .holder = open_null(),
+          .lock = open_null(),
+          .device = "0:52"};
+}
+
+TEST(ServerDescriptors, ArgumentNamesThemAll) {
+  ServerDescriptors given = seven_descriptors();
+  const int lock = given.lock.get();
+  ServerDescriptors taken = parse_server_argument(format_server_argument(given));
+  EXPECT_EQ(taken.fuse.get(), given.fuse.get());
+  EXPECT_EQ(taken.image.buffers.get(), given.image.buffers.get());
+  EXPECT_EQ(taken.lock.get(), lock);
+  EXPECT_EQ(taken.device, "0:52");
+  EXPECT_EQ(::fcntl(lock, F_GETFD), FD_CLOEXEC);
+  // `taken` owns them now.
+  for (UniqueFd* fd : {&given.fuse, &given.image.meta, &given.image.data, &given.image.buffers, &given.ready,
+                       &given.holder, &given.lock})
+    fd->release();
+}
+
+TEST(ServerDescriptors, ArgumentByHandIsRefused) {
+  for (const char* argument : {"--server=", "--server=x", "--server=999999,4", "--other"})
+    EXPECT_THROW(parse_server_argument(argument), std::invalid_argument) << argument;
+}
+
+}  // namespace
+}  // namespace ztmpfs
