@@ -24,7 +24,7 @@ BlockAge age_of(const BlockSlot& slot) { return std::bit_cast<BlockAge>(slot.aux
 // Notes a write to an open block, and queues a block that was just opened.
 void BlockStore::touch(BlockSlot& slot, const Piece& piece, bool is_new) {
   BlockAge age = is_new ? BlockAge{} : age_of(slot);
-  age.tick = hot_queue_.now();
+  age.tick = hot_queue_.now() & HotQueue::kTickMask;
   age.generation = next_generation_.fetch_add(1, std::memory_order_relaxed);
   if (is_new) age.ticket = hot_queue_.push({piece.index, piece.owner, age.tick, 0});
   slot.auxiliary = std::bit_cast<uint64_t>(age);
@@ -137,7 +137,9 @@ void BlockStore::publish_sealed(BlockMap& map, BlockSlot& slot, const Piece& pie
     return publish(map, slot, sealed.word);
   }
   publish(map, slot, sealed.word);
-  BlockAge age{.generation = next_generation_.fetch_add(1, std::memory_order_relaxed), .ticket = 0, .tick = hot_queue_.now()};
+  BlockAge age{.generation = next_generation_.fetch_add(1, std::memory_order_relaxed),
+               .ticket = 0,
+               .tick = hot_queue_.now() & HotQueue::kTickMask};
   if (sealed.again) age.ticket = fast_queue_.push({piece.index, piece.owner, age.tick, 0});
   slot.auxiliary = std::bit_cast<uint64_t>(age);
 }

@@ -79,7 +79,7 @@ void BlockStore::attach_slot(uint32_t slot_id) {
   const bool again = word.form() == BlockForm::kCompressed && codecs_.thorough != nullptr &&
                      tag_codec(pool_.tag(word.handle())) != codecs_.thorough->id();
   if (!again) return;
-  BlockAge age{.generation = 0, .ticket = 0, .tick = hot_queue_.now()};
+  BlockAge age{.generation = 0, .ticket = 0, .tick = hot_queue_.now() & HotQueue::kTickMask};
   age.ticket = fast_queue_.push({slot.index, owner, age.tick, 0});
   slot.auxiliary = std::bit_cast<uint64_t>(age);
 }
