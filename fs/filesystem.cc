@@ -117,12 +117,18 @@ void FileSystem::change_directory(Transaction& transaction, const DirectoryChang
 FileSystemUsage FileSystem::usage() const {
   // What a small file costs in inode, name, slot, handle and bytes; there is no limit on files but memory.
   constexpr Bytes kFileCost = 512;
-  const Bytes logical_limit = store_.logical_limit();
-  const Bytes logical = store_.stats().orig_data_size;
-  const Bytes memory = budget_.available() + store_.reusable_bytes();
+  const Bytes reusable = store_.reusable_bytes();
+  const Bytes used = budget_.used() - std::min(reusable, budget_.used());
+  const Bytes memory = budget_.available() + reusable;
   FileSystemUsage usage{};
-  usage.total = logical_limit != 0 ? logical_limit : budget_.limit();
-  usage.available = logical_limit != 0 ? logical_limit - std::min(logical, logical_limit) : memory;
+  if (const Bytes limit = store_.logical_limit(); limit != 0) {
+    usage.total = limit;
+    usage.free = usage.available = limit - std::min(store_.stats().orig_data_size, limit);
+  } else {
+    usage.total = budget_.limit();
+    usage.free = usage.total - std::min(used, usage.total);
+    usage.available = std::min(memory, usage.free);
+  }
   usage.block_size = kPageSize;
   usage.files = files();
   usage.files_free = memory / kFileCost;

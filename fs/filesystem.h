@@ -34,6 +34,7 @@ struct DirectoryEntry {
 /// What statfs(2) tells.
 struct FileSystemUsage {
   Bytes total;      ///< the memory cap, or the `logical` cap
+  Bytes free;       ///< what is not used, the reserve included
   Bytes available;  ///< what can still be written
   Bytes block_size;
   uint64_t files;   ///< inodes in use

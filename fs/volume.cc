@@ -100,6 +100,8 @@ struct Volume::Parts {
 
   void run_background();
   bool background_step();
+  void note_sealed(BlockStore::OwnerId owner);
+  void tell_settled();
   Bytes heaps() const {
     if (!options.count_heaps) return 0;
     return anonymous_memory(::getpid()) + (holder != 0 ? anonymous_memory(holder) : 0);
@@ -116,6 +118,8 @@ struct Volume::Parts {
   BlockStore store;
   FileSystem fs;
   std::function<void(uint64_t)> on_settled;
+  Mutex sealed_mutex;
+  std::vector<BlockStore::OwnerId> sealed GUARDED_BY(sealed_mutex);
   WorkSignal signal;
   std::vector<std::jthread> threads;
 };
@@ -128,10 +132,7 @@ Volume::Volume(ImageFiles files, const VolumeOptions& options, const Clock& cloc
   measure_overhead();
   parts.fs.set_on_purge([&parts] { parts.signal.notify(); });
   parts.store.set_on_work([&parts] { parts.signal.notify(); });
-  parts.store.set_on_sealed([&parts](BlockStore::OwnerId owner) {
-    if (!parts.on_settled) return;
-    if (const uint64_t ino = parts.fs.ino_of(owner); ino != 0) parts.on_settled(ino);
-  });
+  parts.store.set_on_sealed([&parts](BlockStore::OwnerId owner) { parts.note_sealed(owner); });
   parts.fs.attach();
 }
 
@@ -167,8 +168,32 @@ void Volume::Parts::run_background() {
   }
 }
 
+// Called by writers too (at the hot limit they seal), under an inode's lock: what needs such locks itself waits.
+void Volume::Parts::note_sealed(BlockStore::OwnerId owner) {
+  if (!on_settled) return;
+  {
+    MutexLock lock(sealed_mutex);
+    if (!sealed.empty() && sealed.back() == owner) return;
+    sealed.push_back(owner);
+  }
+  signal.notify();
+}
+
+void Volume::Parts::tell_settled() {
+  std::vector<BlockStore::OwnerId> owners;
+  {
+    MutexLock lock(sealed_mutex);
+    owners.swap(sealed);
+  }
+  std::sort(owners.begin(), owners.end());
+  owners.erase(std::unique(owners.begin(), owners.end()), owners.end());
+  for (const BlockStore::OwnerId owner : owners)
+    if (const uint64_t ino = fs.ino_of(owner); ino != 0) on_settled(ino);
+}
+
 // False when there is nothing to do now.
 bool Volume::Parts::background_step() {
+  tell_settled();
   const bool purged = fs.purge_step();
   if (store.over_hot_limit()) return store.seal(kSealBatch, true, Effort::kFast) > 0 || purged;
   if (store.seal(kSealBatch, false, Effort::kThorough) > 0 || purged) return true;
@@ -186,6 +211,7 @@ void Volume::settle() {
     while (parts.store.recompress(kSealBatch, true) == kSealBatch) {
     }
   }
+  parts.tell_settled();
 }
 
 void Volume::measure_overhead() { parts_->budget.set_overhead(parts_->heaps()); }

@@ -77,8 +77,8 @@ struct statvfs to_statvfs(const FileSystemUsage& usage) {
   status.f_bsize = usage.block_size;
   status.f_frsize = usage.block_size;
   status.f_blocks = usage.total / usage.block_size;
-  status.f_bfree = usage.available / usage.block_size;
-  status.f_bavail = status.f_bfree;
+  status.f_bfree = usage.free / usage.block_size;
+  status.f_bavail = usage.available / usage.block_size;
   status.f_files = usage.files + usage.files_free;
   status.f_ffree = usage.files_free;
   status.f_favail = usage.files_free;
