@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 import time
 
@@ -43,6 +44,14 @@ class FileSystem:
 
     def describe(self):
         return self.name
+
+
+def is_running(pid):
+    """Whether the process is there and no zombie that nobody has waited for yet."""
+    try:
+        return commands.read_text(f"/proc/{pid}/stat").rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def unmount_path(mountpoint):
@@ -150,6 +159,7 @@ class Ztmpfs(FileSystem):
         self.control = os.path.join(binaries, "ztmpfsctl")
         self.options = f"size={size}" + (f",{options}" if options else "")
         self.instance = f"peers{os.getpid()}"
+        self.started = []
         for program in (self.daemon, self.control):
             if not os.access(program, os.X_OK):
                 raise Unavailable(f"{program} is not built")
@@ -160,17 +170,31 @@ class Ztmpfs(FileSystem):
 
     def mount(self):
         commands.run([self.daemon, "-o", self.options, self.instance, self.mountpoint], timeout=30)
+        self.started = self.processes()
 
     def unmount(self):
-        if not os.path.ismount(self.mountpoint):
+        # Not ismount(): that asks the file system, and this one may be the reason for giving up.
+        if f" {self.mountpoint} " not in commands.read_text("/proc/self/mounts"):
             return
-        processes = self.processes()
-        unmount_path(self.mountpoint)
-        deadline = time.monotonic() + 20
-        while any(os.path.exists(f"/proc/{pid}") for pid in processes):
+        try:
+            unmount_path(self.mountpoint)
+            self._await_end(20)
+        except commands.CommandFailed:
+            self.kill()
+            raise
+
+    def _await_end(self, seconds):
+        deadline = time.monotonic() + seconds
+        while any(is_running(pid) for pid in self.started):
             if time.monotonic() > deadline:
-                raise commands.CommandFailed(f"ztmpfs: process {processes} still there 20 s after umount")
+                raise commands.CommandFailed(f"ztmpfs: {self.started} still run {seconds} s after umount")
             time.sleep(0.01)
+
+    def kill(self):
+        """Ends holder and server by force; whoever waits for an answer of theirs gets an error instead."""
+        for pid in reversed(self.started):
+            if is_running(pid):
+                os.kill(pid, signal.SIGKILL)
 
     def processes(self):
         """The server's and the holder's process ids."""

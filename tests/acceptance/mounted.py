@@ -4,6 +4,7 @@ import argparse
 import os
 import signal
 import sys
+import threading
 import time
 
 sys.dont_write_bytecode = True
@@ -102,11 +103,19 @@ def parser_of(document):
                         help="folder of ztmpfs and ztmpfsctl (default build/release/bin)")
     parser.add_argument("--options", default="", help="further mount options")
     parser.add_argument("--smoke", action="store_true", help="small sizes: does it still run")
+    parser.add_argument("--limit", type=int, default=0, help="seconds after which the run is given up (default 3600; "
+                        "with --smoke 150)")
     return parser
 
 
 def stop(number, _frame):
     raise SystemExit(128 + number)
+
+
+def give_up(claims, file_system, seconds):
+    """The run hangs: without its daemon every call into the mount ends, and so does this program."""
+    claims.state("the run", f"not done after {seconds} s", "an end", False)
+    file_system.kill()
 
 
 def main_with_mount(arguments, size, body):
@@ -118,10 +127,15 @@ def main_with_mount(arguments, size, body):
     claims = Claims()
     try:
         file_system = Mounted(directory, size, os.path.realpath(arguments.binaries), arguments.options)
+        seconds = arguments.limit or (150 if arguments.smoke else 3600)
+        watch = threading.Timer(seconds, give_up, (claims, file_system, seconds))
+        watch.daemon = True
         try:
             file_system.mount()
+            watch.start()
             body(claims, file_system, directory)
         finally:
+            watch.cancel()
             file_system.unmount()
     except file_systems.Unavailable as reason:
         print(f"skipped: {reason}")
