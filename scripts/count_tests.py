@@ -6,7 +6,7 @@ import sys
 import xml.etree.ElementTree as ElementTree
 
 KINDS = {"PASSED": "passed", "FAILED": "failed", "SKIPPED": "skipped"}
-SUMMARY = re.compile(r"^\[  (PASSED|FAILED|SKIPPED) \] (\d+) tests?[.,]", re.MULTILINE)
+SUMMARY = re.compile(r"^\[  (PASSED|FAILED|SKIPPED) {1,2}\] (\d+) tests?[.,]", re.MULTILINE)
 
 
 def count(path):
