@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/runtime_dir.h"
 #include "daemon/mount_users.h"
+#include "daemon/name_lock.h"
 #include "daemon/server_descriptors.h"
 
 namespace ztmpfs {
@@ -65,6 +66,7 @@ bool Daemon::run(UniqueFd ready, UniqueFd holder) {
   wait_for_tick();
   io_.run();
   control_->close();
+  if (is_holder_dead_) NameLock::remove_file(NameLock::path(runtime_dir(), options_.name));
   if (!is_connection_ended_) {
     // The readers still wait in the kernel, and nothing but the end of the processes lets them go.
     std::_Exit(EXIT_FAILURE);
@@ -124,7 +126,9 @@ void Daemon::wait_for_signal() {
 
 void Daemon::wait_for_holder() {
   holder_.async_wait(asio::posix::stream_descriptor::wait_read, [this](const Error& error) {
-    if (!error) stop("the holder has died");
+    if (error) return;
+    is_holder_dead_ = true;
+    stop("the holder has died");
   });
 }
 

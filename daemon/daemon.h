@@ -72,6 +72,7 @@ class Daemon {
   bool is_stopping_ = false;
   bool is_connection_ended_ = false;
   bool is_cut_off_ = false;
+  bool is_holder_dead_ = false;  // what it would have cleaned up is ours now
 };
 
 }  // namespace ztmpfs

@@ -50,8 +50,7 @@ UniqueFd try_lock(const std::string& path) {
 
 }  // namespace
 
-NameLock::NameLock(const std::string& runtime_dir, const std::string& name)
-    : path_(runtime_dir + "/" + name + ".lock") {
+NameLock::NameLock(const std::string& runtime_dir, const std::string& name) : path_(path(runtime_dir, name)) {
   const auto deadline = std::chrono::steady_clock::now() + kEndingMax;
   while (true) {
     file_ = try_lock(path_);
@@ -63,6 +62,10 @@ NameLock::NameLock(const std::string& runtime_dir, const std::string& name)
   }
 }
 
-void NameLock::remove_file() const { ::unlink(path_.c_str()); }
+void NameLock::remove_file(const std::string& path) { ::unlink(path.c_str()); }
+
+std::string NameLock::path(const std::string& runtime_dir, const std::string& name) {
+  return runtime_dir + "/" + name + ".lock";
+}
 
 }  // namespace ztmpfs

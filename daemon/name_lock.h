@@ -16,7 +16,10 @@ class NameLock {
 
   int fd() const { return file_.get(); }
   /// Removes the file, but not the lock.
-  void remove_file() const;
+  void remove_file() const { remove_file(path_); }
+  static void remove_file(const std::string& path);
+  /// Where the lock on `name` is.
+  static std::string path(const std::string& runtime_dir, const std::string& name);
 
  private:
   std::string path_;

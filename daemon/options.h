@@ -49,7 +49,7 @@ struct Options {
   Bytes logical = 0;  ///< 0 is none
   Bytes hot = 0;      ///< 0 leaves the choice to the volume
   Bytes block_size = 32 * kKiB;
-  CodecChoice codec;
+  CodecChoice codec{CodecId::kZstd, 3};
   uint32_t readers = 1;  ///< threads that serve the kernel, one request slot each
   uint32_t uid = 0;
   uint32_t gid = 0;

@@ -165,11 +165,7 @@ Result<BlockStore::Sealed> BlockStore::make_sealed(std::span<const std::byte> co
 }
 
 Result<Handle> BlockStore::store_sealed(std::span<const std::byte> bytes, CodecId codec, uint32_t slot_id) {
-  const auto handle = pool_.allocate(uint32_t(bytes.size()), slot_id, make_tag(codec, object_checksum(bytes)));
-  if (!handle) return handle;
-  const Pin pin = pool_.pin(*handle);
-  std::memcpy(pin.bytes().data(), bytes.data(), bytes.size());
-  return handle;
+  return pool_.allocate_packed(bytes, slot_id, make_tag(codec, object_checksum(bytes)));
 }
 
 }  // namespace ztmpfs

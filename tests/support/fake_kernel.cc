@@ -221,6 +221,12 @@ std::map<uint64_t, uint64_t> FakeKernel::lookups() const {
   return lookups_;
 }
 
+uint64_t FakeKernel::lookups_of(uint64_t nodeid) const {
+  MutexLock lock(mutex_);
+  const auto found = lookups_.find(nodeid);
+  return found == lookups_.end() ? 0 : found->second;
+}
+
 void FakeKernel::forget(std::span<const fuse_forget_one> items, bool batch) {
   {
     MutexLock lock(mutex_);

@@ -59,6 +59,7 @@ class FakeKernel {
 
   /// Lookups of each inode that replies gave and forget() did not take back.
   std::map<uint64_t, uint64_t> lookups() const;
+  uint64_t lookups_of(uint64_t nodeid) const;
   /// Sends FORGET, or BATCH_FORGET if `batch`; the lookups must have been given.
   void forget(std::span<const fuse_forget_one> items, bool batch);
 

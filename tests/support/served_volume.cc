@@ -15,6 +15,7 @@ ImageGeometry fake_kernel_geometry() {
 VolumeOptions small_volume() {
   VolumeOptions options;
   options.size = 256 * kMiB;
+  options.count_heaps = false;
   return options;
 }
 
