@@ -29,7 +29,7 @@ TEST(Volume, SettlingCompressesAndTellsWhichInodesChanged) {
   rig.write(ino, 0, text);
   const uint64_t hot_blocks = rig.fs().getattr(ino)->blocks;
   rig.volume().settle();
-  EXPECT_EQ(settled, std::vector<uint64_t>(4, ino));
+  EXPECT_EQ(settled, std::vector<uint64_t>{ino});
   EXPECT_LT(rig.fs().getattr(ino)->blocks * 2, hot_blocks);
   const VolumeStats stats = rig.volume().stats();
   EXPECT_EQ(stats.store.hot_bytes, 0U);
