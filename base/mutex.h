@@ -4,6 +4,8 @@
 
 #include <mutex>
 
+#include "base/check.h"
+
 // Clang's thread-safety attributes (https://clang.llvm.org/docs/ThreadSafetyAnalysis.html); nothing elsewhere.
 #if defined(__clang__)
 #define ZTMPFS_ATTRIBUTE(x) __attribute__((x))
@@ -57,14 +59,17 @@ class CAPABILITY("mutex") SharedMutex {
   SharedMutex(const SharedMutex&) = delete;
   SharedMutex& operator=(const SharedMutex&) = delete;
 
-  void lock() ACQUIRE() { pthread_rwlock_wrlock(&lock_); }
-  void unlock() RELEASE() { pthread_rwlock_unlock(&lock_); }
+  void lock() ACQUIRE() { check(pthread_rwlock_wrlock(&lock_)); }
+  void unlock() RELEASE() { check(pthread_rwlock_unlock(&lock_)); }
   bool try_lock() TRY_ACQUIRE(true) { return pthread_rwlock_trywrlock(&lock_) == 0; }
-  void lock_shared() ACQUIRE_SHARED() { pthread_rwlock_rdlock(&lock_); }
-  void unlock_shared() RELEASE_SHARED() { pthread_rwlock_unlock(&lock_); }
+  void lock_shared() ACQUIRE_SHARED() { check(pthread_rwlock_rdlock(&lock_)); }
+  void unlock_shared() RELEASE_SHARED() { check(pthread_rwlock_unlock(&lock_)); }
   bool try_lock_shared() TRY_ACQUIRE_SHARED(true) { return pthread_rwlock_tryrdlock(&lock_) == 0; }
 
  private:
+  // A thread that would wait for itself gets EDEADLK: going on would corrupt the lock.
+  static void check(int error) { ZTMPFS_CHECK(error == 0, "a lock was taken twice, or not held"); }
+
   pthread_rwlock_t lock_;
 };
 

@@ -27,6 +27,8 @@ constexpr Bytes kSizeFloor = 16 * kMiB;
 // Heap, stacks and libraries of the two processes, and what keeps deleting possible at the cap.
 constexpr Bytes kProcessesAndReserve = 12 * kMiB;
 constexpr Bytes kCapacityMin = 64 * kGiB;
+// The pool's location words reach an arena of just under 1 TiB, four times the capacity.
+constexpr Bytes kSizeMax = 240 * kGiB;
 constexpr size_t kNameMax = 64;
 
 // Options under way: sizes wait for each other (hot= in percent is of size=).
@@ -149,7 +151,9 @@ void apply_setting(Draft& draft, const Setting& setting) {
 void resolve_sizes(Draft& draft) {
   Options& options = draft.options;
   const Bytes ram = draft.surroundings.usable_ram;
-  options.size = draft.size ? parse_size(*draft.size, ram) : ram / 2;
+  options.size = draft.size ? parse_size(*draft.size, ram) : std::min(ram / 2, kSizeMax);
+  if (draft.size && options.size > kSizeMax)
+    refuse(*draft.size, "is more than " + format_bytes(kSizeMax) + ", the most this version can hold");
   if (draft.logical) options.logical = parse_size(*draft.logical, ram);
   if (draft.hot) options.hot = parse_size(*draft.hot, options.size);
   if (draft.hot && options.hot == 0) refuse(*draft.hot, "leaves no room for blocks being written");
@@ -237,7 +241,7 @@ Bytes size_min(const Options& options) {
 
 ImageGeometry image_geometry(const Options& options) {
   ImageGeometry geometry;
-  geometry.capacity = std::max(kCapacityMin, round_up(4 * options.size, kPageSize));
+  geometry.capacity = std::clamp(round_up(4 * options.size, kPageSize), kCapacityMin, kSizeMax);
   geometry.block_size = options.block_size;
   geometry.request_slots = options.readers;
   return geometry;
