@@ -21,16 +21,35 @@ Result<T> recorded_result(const Outcome& outcome) {
   return fail(std::errc::io_error);
 }
 
+/// What to record of a result that changed nothing.
+template <class T>
+Outcome to_outcome(const Result<T>& result) {
+  Outcome outcome{.kind = Outcome::kError, .unused = 0, .value = 0, .attr = {}};
+  if (!result) {
+    outcome.value = uint64_t(result.error());
+  } else if constexpr (std::is_void_v<T>) {
+    outcome.kind = Outcome::kDone;
+  } else if constexpr (std::is_same_v<T, Attr>) {
+    outcome.kind = Outcome::kAttr;
+    outcome.attr = *result;
+  } else {
+    outcome.kind = Outcome::kCount;
+    outcome.value = *result;
+  }
+  return outcome;
+}
+
 /// The request's result: what was recorded before a crash, else what execute() comes to.
 ///
-/// An error is recorded too: executed again after its reply was sent and others were served, the request might succeed.
+/// What changed nothing is recorded too, errors above all: executed again, after its reply was sent and other requests
+/// were served, it might change something.
 template <class T, class Execute>
 Result<T> result_of(Operation& operation, Execute&& execute) {
   if (operation.has_outcome()) return recorded_result<T>(operation.outcome());
   Result<T> result = execute();
-  if (!result && !operation.has_outcome()) {
+  if (!operation.has_outcome()) {
     Transaction nothing = operation.begin();
-    operation.commit(nothing, {.kind = Outcome::kError, .unused = 0, .value = uint64_t(result.error()), .attr = {}});
+    operation.commit(nothing, to_outcome(result));
   }
   return result;
 }
