@@ -40,7 +40,7 @@ TEST(Options, DefaultsAreHalfTheMemoryAndASharedRoot) {
   EXPECT_FALSE(options.foreground);
   EXPECT_EQ(options.size, 4 * kGiB);
   EXPECT_EQ(options.block_size, 32 * kKiB);
-  EXPECT_EQ(options.codec.id, CodecId::kLz4);
+  EXPECT_EQ(options.codec.id, CodecId::kZstd);
   EXPECT_EQ(options.readers, 2U);
   EXPECT_EQ(options.mode, 01777U);
   EXPECT_EQ(options.mount_flags, MountFlags(MS_NOSUID | MS_NODEV));
@@ -123,8 +123,10 @@ TEST(Options, HelpAndVersionArePrinted) {
 TEST(Options, GeometryLeavesRoomToGrow) {
   EXPECT_EQ(image_geometry(with("size=1G")).capacity, 64 * kGiB);
   Surroundings large = kRoot;
-  large.usable_ram = 256 * kGiB;
-  EXPECT_EQ(image_geometry(with("size=100G", large)).capacity, 400 * kGiB);
+  large.usable_ram = 1024 * kGiB;
+  EXPECT_EQ(image_geometry(with("size=50G", large)).capacity, 200 * kGiB);
+  EXPECT_EQ(image_geometry(with("size=100G", large)).capacity, 240 * kGiB);
+  EXPECT_EQ(with("rw", large).size, 240 * kGiB);
   EXPECT_EQ(image_geometry(with("size=1G")).request_slots, 2U);
 }
 
@@ -162,12 +164,12 @@ INSTANTIATE_TEST_SUITE_P(
         BadList{"size=", "option 'size=' is not a number of bytes"}, BadList{"size", "option 'size' needs a value"},
         BadList{"size=12X", "'size=12X'"}, BadList{"size=-1G", "'size=-1G'"}, BadList{"size=1e30", "'size=1e30'"},
         BadList{"size=nan", "'size=nan'"}, BadList{"size=1M", "'size=1M' is too small"},
-        BadList{"size=0", "'size=0' is too small"}, BadList{"logical=lots", "'logical=lots'"},
-        BadList{"hot=x", "'hot=x'"}, BadList{"hot=0", "'hot=0'"}, BadList{"block=5K", "'block=5K'"},
-        BadList{"block=2K", "'block=2K'"}, BadList{"block=256K", "'block=256K'"}, BadList{"codec=gzip", "'codec=gzip'"},
-        BadList{"codec=zstd:99", "'codec=zstd:99'"}, BadList{"mode=999", "'mode=999'"},
-        BadList{"mode=17777", "'mode=17777'"}, BadList{"mode=", "'mode='"}, BadList{"uid=root", "'uid=root'"},
-        BadList{"gid=-1", "'gid=-1'"}, BadList{"uid=4294967295", "'uid=4294967295'"},
+        BadList{"size=241G", "'size=241G' is more than 240.0 GiB"}, BadList{"size=0", "'size=0' is too small"},
+        BadList{"logical=lots", "'logical=lots'"}, BadList{"hot=x", "'hot=x'"}, BadList{"hot=0", "'hot=0'"},
+        BadList{"block=5K", "'block=5K'"}, BadList{"block=2K", "'block=2K'"}, BadList{"block=256K", "'block=256K'"},
+        BadList{"codec=gzip", "'codec=gzip'"}, BadList{"codec=zstd:99", "'codec=zstd:99'"},
+        BadList{"mode=999", "'mode=999'"}, BadList{"mode=17777", "'mode=17777'"}, BadList{"mode=", "'mode='"},
+        BadList{"uid=root", "'uid=root'"}, BadList{"gid=-1", "'gid=-1'"}, BadList{"uid=4294967295", "'uid=4294967295'"},
         BadList{"allow_other=1", "'allow_other=1' takes no value"}, BadList{"ro=yes", "'ro=yes' takes no value"},
         BadList{"psi=often", "'psi=often'"}, BadList{"psi=some:2s/1s", "'psi=some:2s/1s'"},
         BadList{"fsname=", "'fsname='"}, BadList{"subtype=a/b", "'subtype=a/b'"},
