@@ -14,8 +14,11 @@ Housekeeping::Housekeeping(Volume& volume, pid_t holder) : volume_(volume), hold
 void Housekeeping::tick(uint64_t requests) {
   idle_ticks_ = requests == requests_ ? idle_ticks_ + 1 : 0;
   requests_ = requests;
-  if (idle_ticks_ == kIdleTicks) volume_.pool().release_free_spans(std::numeric_limits<Bytes>::max());
-  if (idle_ticks_ > kSettlingTicks && idle_ticks_ != kIdleTicks) return;
+  // The stock is for blocks being written: without open ones for a while it is only memory that others could use.
+  calm_ticks_ = volume_.store().hot_bytes() == 0 ? calm_ticks_ + 1 : 0;
+  if (calm_ticks_ >= kCalmTicks && volume_.store().reusable_bytes() > 0)
+    volume_.pool().release_free_spans(std::numeric_limits<Bytes>::max());
+  if (idle_ticks_ > kSettlingTicks) return;
   trim_heap(anonymous_memory(::getpid()));
   volume_.budget().set_overhead(anonymous_memory(::getpid()) + anonymous_memory(holder_));
 }

@@ -23,13 +23,14 @@ class Housekeeping {
   void trim_heap(Bytes anonymous);
 
   static constexpr unsigned kSettlingTicks = 8;  // sealing goes on after the last request
-  static constexpr unsigned kIdleTicks = 20;     // 10 s
+  static constexpr unsigned kCalmTicks = 3;      // 1 s at least
   static constexpr Bytes kHeapSlack = 2 * kMiB;  // more free memory in the heap than this goes back
 
   Volume& volume_;
   const pid_t holder_;
   uint64_t requests_ = 0;
   unsigned idle_ticks_ = 0;
+  unsigned calm_ticks_ = 0;  // without open blocks
   Bytes untrimmable_ = 0;  // stays in the heap though nobody uses it, as the last trim has shown
 };
 
