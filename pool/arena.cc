@@ -56,7 +56,7 @@ void Arena::release(uint32_t first_page, uint32_t pages) {
 Bytes Arena::release_stock(Bytes bytes) {
   Bytes released = 0;
   while (released < bytes) {
-    const Run run = isolate_stock(uint32_t(std::min<Bytes>((bytes - released + kPageSize - 1) / kPageSize, ~0U)));
+    const Run run = isolate_stock(uint32_t(std::min<Bytes>((bytes - released - 1) / kPageSize + 1, ~0U)));
     if (run.pages == 0) break;
     give_to_os(run.first_page, run.pages);
     released += Bytes(run.pages) * kPageSize;
