@@ -22,7 +22,6 @@ namespace {
 namespace asio = boost::asio;
 using Error = boost::system::error_code;
 
-constexpr std::chrono::milliseconds kTick{500};
 constexpr std::chrono::seconds kPatience{10};      // that the users of a detached mount get
 constexpr std::chrono::seconds kAbortPatience{2};  // that the readers get to notice the end
 
@@ -63,7 +62,7 @@ bool Daemon::run(UniqueFd ready, UniqueFd holder) {
   connection_ = std::jthread([this] { serve_connection(); });
   wait_for_signal();
   wait_for_holder();
-  wait_for_tick();
+  keep_house();
   io_.run();
   control_->close();
   if (is_holder_dead_) NameLock::remove_file(NameLock::path(runtime_dir(), options_.name));
@@ -132,12 +131,10 @@ void Daemon::wait_for_holder() {
   });
 }
 
-void Daemon::wait_for_tick() {
-  tick_.expires_after(kTick);
+void Daemon::keep_house() {
+  tick_.expires_after(housekeeping_.tick(requests_answered()));
   tick_.async_wait([this](const Error& error) {
-    if (error) return;
-    housekeeping_.tick(requests_answered());
-    wait_for_tick();
+    if (!error) keep_house();
   });
 }
 

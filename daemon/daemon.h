@@ -43,7 +43,7 @@ class Daemon {
   void on_connection_ended(const std::string& failure);
   void wait_for_signal();
   void wait_for_holder();
-  void wait_for_tick();
+  void keep_house();
   uint64_t requests_answered() const;
   /// Unmounts; lazily if it is busy, which leaves the last users some time.
   void stop(const std::string& why);

@@ -2,6 +2,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <cstdint>
 
 #include "base/bytes.h"
@@ -16,22 +17,26 @@ class Housekeeping {
   /// `holder` is the pid of the holder.
   Housekeeping(Volume& volume, pid_t holder);
 
-  /// One step, to be called twice a second. `requests` is a number that grows with each request.
-  void tick(uint64_t requests);
+  /// One step. `requests` is a number that grows with each request. Returns after how long the next step is due.
+  std::chrono::milliseconds tick(uint64_t requests);
 
  private:
-  void trim_heap(Bytes anonymous);
+  void trim_heap();
 
-  static constexpr unsigned kSettlingTicks = 8;  // sealing goes on after the last request
-  static constexpr unsigned kCalmTicks = 3;      // 1 s at least
-  static constexpr Bytes kHeapSlack = 2 * kMiB;  // more free memory in the heap than this goes back
+  // In steps since the last request.
+  static constexpr unsigned kTrimStep = 1;       // a big removal may just have ended
+  static constexpr unsigned kSettlingSteps = 8;  // sealing goes on for a while
+  static constexpr unsigned kIdleSteps = 20;
+  static constexpr unsigned kCalmSteps = 2;      // one second at least
+  static constexpr Bytes kHeapSlack = 2 * kMiB;  // with more free memory than this the heap is trimmed at any time
 
   Volume& volume_;
   const pid_t holder_;
   uint64_t requests_ = 0;
-  unsigned idle_ticks_ = 0;
+  unsigned idle_steps_ = 0;
+  unsigned calm_steps_ = 0;  // without open blocks
   unsigned calm_ticks_ = 0;  // without open blocks
-  Bytes untrimmable_ = 0;  // stays in the heap though nobody uses it, as the last trim has shown
+  Bytes untrimmable_ = 0;    // stays in the heap though nobody uses it, as the last trim has shown
 };
 
 }  // namespace ztmpfs

@@ -19,6 +19,16 @@ namespace ztmpfs {
 namespace {
 
 constexpr uint64_t kRoot = FileSystem::kRootIno;
+
+// Sanitizers make each attach many times slower: then a file of 256 MiB has to do.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr uint64_t kLargeFileBlocks = 8192;
+#elif defined(__has_feature)
+constexpr uint64_t kLargeFileBlocks =
+    __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) ? 8192 : 131'072;
+#else
+constexpr uint64_t kLargeFileBlocks = 131'072;
+#endif
 // Of the kills, one in so many hits between a reply and the end of its request.
 constexpr uint64_t kSuicideShare = 5;
 
@@ -167,7 +177,7 @@ TEST_F(Crash, NothingIsLostOrDoneTwiceWhoeverIsKilledWhenever) {
 }
 
 TEST_F(Crash, TheFreeingOfALargeFileIsFinishedBySuccessors) {
-  const uint64_t blocks = setting("ZTMPFS_CRASH_BLOCKS", 131'072);
+  const uint64_t blocks = setting("ZTMPFS_CRASH_BLOCKS", kLargeFileBlocks);
   constexpr uint64_t kBlock = 32 * 1024;
   constexpr std::chrono::microseconds kLongest{3'000};
   const FakeCaller caller(kernel_);

@@ -36,7 +36,7 @@ TEST(FileSystemRace, ManyRequestsOnTheSameFewNamesKeepTheTreeSound) {
               case 2: entry = fs.lookup(op, from, name); break;
               case 3: return fs.unlink(op, from, name);
               case 4: return fs.rmdir(op, from, name);
-              case 5: return fs.rename(op, from, name, to, other, random() % 3);
+              case 5: return fs.rename(op, from, name, to, other, uint32_t(random() % 3));
               case 6: return fs.readdir(from, 0, [](const DirectoryEntry&) { return true; });
               case 7: entry = fs.symlink(op, from, name, "target"); break;
               default: fs.getattr(from); return {};

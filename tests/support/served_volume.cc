@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <atomic>
 
+#include "base/log.h"
+
 namespace ztmpfs {
 
 ImageGeometry fake_kernel_geometry() {
@@ -20,7 +22,10 @@ VolumeOptions small_volume() {
 }
 
 ServedVolume::ServedVolume(const VolumeOptions& options)
-    : volume_(ImageFiles::create(fake_kernel_geometry()), options, clock_) {}
+    : volume_(ImageFiles::create(fake_kernel_geometry()), options, clock_) {
+  // Before there are threads, as log.h demands.
+  [[maybe_unused]] static const bool is_open = (log_open(false, "test"), true);
+}
 
 ServedVolume::~ServedVolume() { stop(); }
 
