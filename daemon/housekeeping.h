@@ -35,7 +35,6 @@ class Housekeeping {
   uint64_t requests_ = 0;
   unsigned idle_steps_ = 0;
   unsigned calm_steps_ = 0;  // without open blocks
-  unsigned calm_ticks_ = 0;  // without open blocks
   Bytes untrimmable_ = 0;    // stays in the heap though nobody uses it, as the last trim has shown
 };
 

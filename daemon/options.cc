@@ -211,6 +211,13 @@ std::string format_options(const Options& options) {
   return text;
 }
 
+std::vector<std::string_view> option_names() {
+  std::vector<std::string_view> names{"allow_other", "default_permissions"};
+  for (const ValueOption& option : kValueOptions) names.push_back(option.key);
+  names.insert(names.end(), kNotInThisVersion.begin(), kNotInThisVersion.end());
+  return names;
+}
+
 std::vector<Setting> split_settings(const std::string& text) {
   std::vector<Setting> settings;
   size_t begin = 0;

@@ -5,6 +5,7 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/bytes.h"
@@ -68,6 +69,9 @@ Options resolve_options(std::string name, std::string mountpoint, const std::vec
 
 /// "size=...,block=...": the value for -o from which resolve_options() makes the same options on any machine.
 std::string format_options(const Options& options);
+
+/// The options that take a value or are ours alone; those of mount(8) are in mount_flags.h.
+std::vector<std::string_view> option_names();
 
 /// Cuts "a,b=c" into settings.
 std::vector<Setting> split_settings(const std::string& text);

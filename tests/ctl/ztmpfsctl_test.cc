@@ -3,9 +3,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <boost/json.hpp>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <sstream>
 
+#include "ctl/commands.h"
 #include "ctl/control_client.h"
 #include "tests/ctl/scripted_server.h"
 
@@ -179,6 +183,14 @@ TEST_F(Ztmpfsctl, HelpNamesEveryCommand) {
   EXPECT_EQ(outcome.exit_code, 0);
   for (const char* command : {"list", "stats", "check"}) EXPECT_THAT(outcome.out, HasSubstr(command));
   EXPECT_THAT(run({"--version"}).out, StartsWith("ztmpfsctl 0."));
+}
+
+TEST(ZtmpfsctlDocumentation, ManPageNamesEveryCommandAndKey) {
+  std::ifstream file(ZTMPFS_SOURCE_DIR "/docs/ztmpfsctl.1.md");
+  const std::string page{std::istreambuf_iterator<char>(file), {}};
+  for (const Command& command : commands()) EXPECT_THAT(page, HasSubstr("\n`" + std::string(command.name) + "`\n"));
+  for (const auto& [key, value] : boost::json::parse(kStats).as_object())
+    EXPECT_THAT(page, HasSubstr("`" + std::string(key) + "`"));
 }
 
 TEST_F(Ztmpfsctl, SilentServerIsGivenUp) {
