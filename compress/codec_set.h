@@ -10,7 +10,7 @@ namespace ztmpfs {
 /// What the option `codec=` asks for.
 struct CodecChoice {
   CodecId id = CodecId::kLz4;
-  int level = 1;  ///< zstd only; negative levels are the fast ones
+  int level = 3;  ///< zstd only; negative levels are the fast ones
 };
 
 /// Parses "lz4", "zstd", "zstd:LEVEL" or "none". Throws std::invalid_argument with a sentence that names the culprit.

@@ -60,7 +60,8 @@ Result<Attr> FileSystem::setattr(Operation& op, uint64_t ino, const SetAttr& cha
     // What an earlier cut left must not come to light again.
     if (resizes && change.size > inode->size && !truncate_step(ino, *inode)) continue;
     const bool cuts = resizes && change.size < inode->size;
-    Outcome outcome{.kind = Outcome::kAttr, .unused = 0, .value = 0, .attr = changed(attr_of(ino, *inode), change, now())};
+    Outcome outcome{
+        .kind = Outcome::kAttr, .unused = 0, .value = 0, .attr = changed(attr_of(ino, *inode), change, now())};
     Transaction transaction = op.begin();
     set_attributes(transaction, *inode, outcome.attr);
     if (cuts) transaction.set(inode->flags, inode->flags | InodeRecord::kTruncating);

@@ -31,7 +31,8 @@ std::vector<std::string> FileSystem::audit() {
     const InodeRecord& inode = inodes_[index];
     if (inode.state == InodeRecord::kUsed) audit_inode(make_ino(index, inode.uses), inode, totals);
   });
-  if (used != inodes_.allocator().records_used()) totals.breaches.push_back("there are inodes on pages that are not resident");
+  if (used != inodes_.allocator().records_used())
+    totals.breaches.push_back("there are inodes on pages that are not resident");
   return totals.breaches;
 }
 
@@ -75,7 +76,8 @@ void FileSystem::audit_inode(uint64_t ino, const InodeRecord& inode, AuditTotals
   }
   if (inode.is_regular() && (inode.flags & InodeRecord::kTruncating) == 0)
     totals.check(store_.end(ino_index(ino)) <= inode.size, ino, "has contents behind its end");
-  if (inode.is_symlink()) totals.check(store_.end(ino_index(ino)) == inode.size, ino, "is a symlink without its target");
+  if (inode.is_symlink())
+    totals.check(store_.end(ino_index(ino)) == inode.size, ino, "is a symlink without its target");
 }
 
 }  // namespace ztmpfs

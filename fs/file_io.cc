@@ -58,7 +58,8 @@ Result<std::string> FileSystem::readlink(uint64_t ino) {
   if (inode == nullptr) return fail(std::errc(ESTALE));
   if (!inode->is_symlink()) return fail(std::errc::invalid_argument);
   std::string target(inode->size, '\0');
-  if (auto done = store_.read(ino_index(ino), 0, std::as_writable_bytes(std::span(target))); !done) return fail(done.error());
+  if (auto done = store_.read(ino_index(ino), 0, std::as_writable_bytes(std::span(target))); !done)
+    return fail(done.error());
   return target;
 }
 

@@ -26,7 +26,8 @@ FileSystem::FileSystem(const Image& image, BlockStore& store, MemoryBudget& budg
   // The page takes its records' use counts with it: no later inode there may start below them.
   inodes_.allocator().set_before_punch([this](uint32_t first) {
     uint32_t uses = image_.header().inode_generation_floor.load(std::memory_order_relaxed);
-    for (uint32_t i = 0; i < DurableTable<InodeRecord>::kRecordsPerPage; ++i) uses = std::max(uses, inodes_[first + i].uses);
+    for (uint32_t i = 0; i < DurableTable<InodeRecord>::kRecordsPerPage; ++i)
+      uses = std::max(uses, inodes_[first + i].uses);
     image_.header().inode_generation_floor.store(uses, std::memory_order_release);
   });
 }

@@ -37,7 +37,7 @@ struct FileSystemUsage {
   Bytes free;       ///< what is not used, the reserve included
   Bytes available;  ///< what can still be written
   Bytes block_size;
-  uint64_t files;   ///< inodes in use
+  uint64_t files;  ///< inodes in use
   uint64_t files_free;
 };
 
@@ -70,7 +70,8 @@ class FileSystem {
   static constexpr uint32_t kRenameNoReplace = 1 << 0;
   static constexpr uint32_t kRenameExchange = 1 << 1;
 
-  FileSystem(const Image& image, BlockStore& store, MemoryBudget& budget, const Clock& clock, FileSystemOptions options);
+  FileSystem(const Image& image, BlockStore& store, MemoryBudget& budget, const Clock& clock,
+             FileSystemOptions options);
   ~FileSystem();
 
   /// Completes committed intents, rebuilds every index (the store's and the pool's too), frees what has no owner, and
@@ -194,8 +195,7 @@ class FileSystem {
   bool is_ancestor(uint64_t ancestor, uint64_t ino) const;
   Result<void> rename_locked(Operation& op, const RenameArguments& arguments, const Found& source, const Found* target)
       REQUIRES(inode_locks_);
-  Result<void> move_name(Operation& op, const RenameArguments& arguments, const Found& source)
-      REQUIRES(inode_locks_);
+  Result<void> move_name(Operation& op, const RenameArguments& arguments, const Found& source) REQUIRES(inode_locks_);
   void replace_name(Operation& op, const RenameArguments& arguments, const Found& source, const Found& target)
       REQUIRES(inode_locks_);
   void exchange_names(Operation& op, const RenameArguments& arguments, const Found& source, const Found& target)

@@ -7,19 +7,21 @@ namespace ztmpfs {
 
 namespace {
 
-constexpr uint64_t kFirstCookie = 3;  // 1 and 2 are "." and ".."
+constexpr uint64_t kFirstCookie = 3;          // 1 and 2 are "." and ".."
 constexpr uint64_t kEmptyDirectorySize = 40;  // as tmpfs has it: "." and ".." at 20 bytes each
 
 Result<void> check_new_name(std::string_view name) {
   if (name.size() > FileSystem::kNameMax) return fail(std::errc::filename_too_long);
   if (name == "." || name == "..") return fail(std::errc::file_exists);
-  if (name.empty() || name.find('/') != name.npos || name.find('\0') != name.npos) return fail(std::errc::invalid_argument);
+  if (name.empty() || name.find('/') != name.npos || name.find('\0') != name.npos)
+    return fail(std::errc::invalid_argument);
   return {};
 }
 
 void set_all_times(InodeRecord& inode, const Time& time) {
   inode.atime_seconds = inode.mtime_seconds = inode.ctime_seconds = inode.btime_seconds = time.seconds;
-  inode.atime_nanoseconds = inode.mtime_nanoseconds = inode.ctime_nanoseconds = inode.btime_nanoseconds = time.nanoseconds;
+  inode.atime_nanoseconds = inode.mtime_nanoseconds = inode.ctime_nanoseconds = inode.btime_nanoseconds =
+      time.nanoseconds;
 }
 
 }  // namespace

@@ -13,7 +13,8 @@ constexpr uint64_t kDotDotCookie = 2;
 }  // namespace
 
 // The first entry behind the cookie; nullopt at the end. The name stays valid while the directory is locked.
-std::optional<DirectoryEntry> FileSystem::next_entry(uint64_t ino, const InodeRecord& directory, uint64_t cookie) const {
+std::optional<DirectoryEntry> FileSystem::next_entry(uint64_t ino, const InodeRecord& directory,
+                                                     uint64_t cookie) const {
   if (cookie < kDotCookie) return DirectoryEntry{".", ino, S_IFDIR, kDotCookie};
   if (cookie < kDotDotCookie) return DirectoryEntry{"..", directory.parent, S_IFDIR, kDotDotCookie};
   const uint32_t id = index_of(ino)->next(cookie);
@@ -22,7 +23,8 @@ std::optional<DirectoryEntry> FileSystem::next_entry(uint64_t ino, const InodeRe
   return DirectoryEntry{head.text(), head.ino, head.type(), head.cookie};
 }
 
-Result<void> FileSystem::readdir(uint64_t ino, uint64_t cookie, const std::function<bool(const DirectoryEntry&)>& visit) {
+Result<void> FileSystem::readdir(uint64_t ino, uint64_t cookie,
+                                 const std::function<bool(const DirectoryEntry&)>& visit) {
   const ReaderLock frozen(freeze_);
   const InodeLockSet locks(inode_locks_, {{ino, InodeLock::kShared}});
   const auto directory = find_directory(ino);

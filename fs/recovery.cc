@@ -28,7 +28,8 @@ void FileSystem::complete_intents() {
   for (uint32_t slot = 0; slot < image_.header().request_slots; ++slot) {
     IntentRecord& intent = request_record(image_, slot).intent;
     if (intent.state.load(std::memory_order_acquire) != IntentRecord::kCommitted) continue;
-    if (intent.count > IntentRecord::kStoresMax) throw std::runtime_error("the image is damaged: an intent is too long");
+    if (intent.count > IntentRecord::kStoresMax)
+      throw std::runtime_error("the image is damaged: an intent is too long");
     intent.apply(image_.meta().base());
     intent.state.store(IntentRecord::kApplied, std::memory_order_release);
   }
@@ -36,7 +37,8 @@ void FileSystem::complete_intents() {
 
 void FileSystem::attach_inodes() {
   inodes_.attach([](uint32_t, const InodeRecord& inode) {
-    if (inode.state > InodeRecord::kDead) throw std::runtime_error("the image is damaged: an inode has an unknown state");
+    if (inode.state > InodeRecord::kDead)
+      throw std::runtime_error("the image is damaged: an inode has an unknown state");
     return inode.state != InodeRecord::kFree || inode.uses == UINT32_MAX;
   });
   const WriterLock lock(directories_mutex_);

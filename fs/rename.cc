@@ -5,7 +5,8 @@
 
 namespace ztmpfs {
 
-// Is `ino` the directory `ancestor`, or somewhere below it? Parents change under the tree lock only, which the caller holds.
+// Is `ino` the directory `ancestor`, or somewhere below it? Parents change under the tree lock only, which the caller
+// holds.
 bool FileSystem::is_ancestor(uint64_t ancestor, uint64_t ino) const {
   while (ino != ancestor) {
     if (ino == kRootIno) return false;
@@ -19,7 +20,8 @@ Result<void> FileSystem::rename(Operation& op, uint64_t parent, std::string_view
   const auto is_dot = [](std::string_view text) { return text == "." || text == ".."; };
   if (name.size() > kNameMax || new_name.size() > kNameMax) return fail(std::errc::filename_too_long);
   if (is_dot(name) || is_dot(new_name)) return fail(std::errc::device_or_resource_busy);
-  const bool bad_flags = (flags & ~(kRenameNoReplace | kRenameExchange)) != 0 || flags == (kRenameNoReplace | kRenameExchange);
+  const bool bad_flags =
+      (flags & ~(kRenameNoReplace | kRenameExchange)) != 0 || flags == (kRenameNoReplace | kRenameExchange);
   if (bad_flags || new_name.empty() || new_name.find('/') != new_name.npos) return fail(std::errc::invalid_argument);
   const ReaderLock frozen(freeze_);
   const RenameArguments arguments{parent, name, new_parent, new_name, flags};
@@ -32,7 +34,8 @@ Result<void> FileSystem::rename(Operation& op, uint64_t parent, std::string_view
     const uint64_t target_ino = target ? target->ino : 0;
     // Directories may change their parents: nobody else's ancestry changes meanwhile.
     const bool moves_directory = parent != new_parent && (S_ISDIR(source->type) || (target && S_ISDIR(target->type)));
-    const std::unique_lock tree = moves_directory ? std::unique_lock(tree_mutex_.native()) : std::unique_lock<std::mutex>();
+    const std::unique_lock tree =
+        moves_directory ? std::unique_lock(tree_mutex_.native()) : std::unique_lock<std::mutex>();
     const InodeLockSet locks(inode_locks_, {{parent, InodeLock::kExclusive},
                                             {new_parent, InodeLock::kExclusive},
                                             {source->ino, InodeLock::kExclusive},
@@ -53,7 +56,8 @@ Result<void> FileSystem::rename(Operation& op, uint64_t parent, std::string_view
   return {};
 }
 
-Result<void> FileSystem::check_rename(const RenameArguments& arguments, const Found& source, const Found* target) const {
+Result<void> FileSystem::check_rename(const RenameArguments& arguments, const Found& source,
+                                      const Found* target) const {
   const bool exchange = (arguments.flags & kRenameExchange) != 0;
   const bool source_is_directory = S_ISDIR(source.type);
   if (find_inode(arguments.new_parent)->nlink == 0) return fail(std::errc::no_such_file_or_directory);
@@ -114,7 +118,8 @@ Result<void> FileSystem::move_name(Operation& op, const RenameArguments& argumen
 }
 
 // The target's entry comes to name the source's inode; the source's entry goes.
-void FileSystem::replace_name(Operation& op, const RenameArguments& arguments, const Found& source, const Found& target) {
+void FileSystem::replace_name(Operation& op, const RenameArguments& arguments, const Found& source,
+                              const Found& target) {
   InodeRecord& moved = *find_inode(source.ino);
   InodeRecord& victim = *find_inode(target.ino);
   NameHead& entry = names_[target.name_id];

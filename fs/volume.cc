@@ -39,7 +39,8 @@ BlockStoreOptions store_options(const Image& image, const VolumeOptions& options
 }
 
 StoreCodecs store_codecs(const CodecSet& fast, const CodecSet& thorough) {
-  return {.fast = fast.writer(), .thorough = thorough.writer(), .reader = [&](CodecId id) { return thorough.reader(id); }};
+  return {
+      .fast = fast.writer(), .thorough = thorough.writer(), .reader = [&](CodecId id) { return thorough.reader(id); }};
 }
 
 }  // namespace

@@ -86,8 +86,9 @@ void init(void* userdata, fuse_conn_info* connection) {
   // ATOMIC_O_TRUNC without OPEN requests would lose truncations; AUTO_INVAL_DATA and WRITEBACK_CACHE cost requests;
   // locks are the kernel's own; data moves by one copy, not by splicing.
   connection->want = 0;
-  for (const auto flag : {FUSE_CAP_ASYNC_READ, FUSE_CAP_PARALLEL_DIROPS, FUSE_CAP_READDIRPLUS,
-                          FUSE_CAP_READDIRPLUS_AUTO, FUSE_CAP_CACHE_SYMLINKS, FUSE_CAP_EXPLICIT_INVAL_DATA, FUSE_CAP_EXPORT_SUPPORT})
+  for (const auto flag :
+       {FUSE_CAP_ASYNC_READ, FUSE_CAP_PARALLEL_DIROPS, FUSE_CAP_READDIRPLUS, FUSE_CAP_READDIRPLUS_AUTO,
+        FUSE_CAP_CACHE_SYMLINKS, FUSE_CAP_EXPLICIT_INVAL_DATA, FUSE_CAP_EXPORT_SUPPORT})
     connection->want |= connection->capable & unsigned(flag);
 #if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17)
   connection->no_interrupt = 1;

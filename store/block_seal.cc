@@ -104,7 +104,8 @@ void BlockStore::recompress_entry(const HotQueue::Entry& entry, uint32_t age_min
   if (!sealed) return;
   if (sealed->word.has_object() && pool_.class_size(pool_.size(sealed->word.handle())) >= pool_.class_size(object_size))
     return pool_.free(sealed->word.handle());
-  if (publish_snapshot(entry, {slot_id, word, age.generation, contents}, *sealed) && on_sealed_) on_sealed_(entry.owner);
+  if (publish_snapshot(entry, {slot_id, word, age.generation, contents}, *sealed) && on_sealed_)
+    on_sealed_(entry.owner);
 }
 
 bool BlockStore::is_current(const BlockSlot& slot, const Snapshot& snapshot) const {
@@ -132,7 +133,8 @@ bool BlockStore::publish_snapshot(const HotQueue::Entry& entry, const Snapshot& 
 void BlockStore::publish_sealed(BlockMap& map, BlockSlot& slot, const Piece& piece, const Sealed& sealed) {
   if (sealed.word.form() == BlockForm::kSameFilled) {
     // Only a write of the whole block changes a fill, and it is redone after a crash: it may leave a hole meanwhile.
-    if (word_of(slot).form() == BlockForm::kSameFilled && slot.auxiliary != sealed.fill) publish(map, slot, BlockWord());
+    if (word_of(slot).form() == BlockForm::kSameFilled && slot.auxiliary != sealed.fill)
+      publish(map, slot, BlockWord());
     slot.auxiliary = sealed.fill;
     return publish(map, slot, sealed.word);
   }
@@ -144,7 +146,8 @@ void BlockStore::publish_sealed(BlockMap& map, BlockSlot& slot, const Piece& pie
   slot.auxiliary = std::bit_cast<uint64_t>(age);
 }
 
-Result<BlockStore::Sealed> BlockStore::make_sealed(std::span<const std::byte> contents, uint32_t slot_id, Effort effort) {
+Result<BlockStore::Sealed> BlockStore::make_sealed(std::span<const std::byte> contents, uint32_t slot_id,
+                                                   Effort effort) {
   const auto length = uint32_t(contents.size());
   if (const auto word = same_filled(contents)) return Sealed{BlockWord(BlockForm::kSameFilled, length, 0), *word};
   const Codec* codec = effort == Effort::kFast ? codecs_.fast : codecs_.thorough;

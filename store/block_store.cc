@@ -41,7 +41,8 @@ BlockStore::BlockStore(Region slots, Pool& pool, MemoryBudget& budget, StoreCode
 void BlockStore::attach(const std::function<bool(OwnerId)>& is_live_owner) {
   slots_.attach([&](uint32_t, BlockSlot& slot) {
     const uint64_t owner = slot.owner.load(std::memory_order_relaxed);
-    const bool is_live = owner != 0 && owner <= UINT32_MAX && is_live_owner(OwnerId(owner)) && word_of(slot).form() != BlockForm::kHole;
+    const bool is_live =
+        owner != 0 && owner <= UINT32_MAX && is_live_owner(OwnerId(owner)) && word_of(slot).form() != BlockForm::kHole;
     if (!is_live) discard(slot);
     return is_live;
   });
@@ -57,7 +58,8 @@ void BlockStore::attach(const std::function<bool(OwnerId)>& is_live_owner) {
     objects += is_live ? 1 : 0;
     return is_live;
   });
-  if (objects != with_object.size()) throw std::runtime_error("the image is damaged: blocks refer to objects that are not there");
+  if (objects != with_object.size())
+    throw std::runtime_error("the image is damaged: blocks refer to objects that are not there");
   slots_.allocator().for_each_resident([&](uint32_t id) {
     if (slots_.contains(id)) attach_slot(id);
   });
@@ -96,8 +98,8 @@ void BlockStore::count(BlockMap& map, BlockWord before, Bytes before_bytes, Bloc
   map.stored_bytes += after_bytes - before_bytes;
   counters_.logical += uint64_t(after.length()) - before.length();
   counters_.sealed += (after.is_sealed_object() ? after_bytes : 0) - (before.is_sealed_object() ? before_bytes : 0);
-  counters_.hot += (after.form() == BlockForm::kRaw ? after_bytes : 0) -
-                   (before.form() == BlockForm::kRaw ? before_bytes : 0);
+  counters_.hot +=
+      (after.form() == BlockForm::kRaw ? after_bytes : 0) - (before.form() == BlockForm::kRaw ? before_bytes : 0);
   counters_.same += uint64_t(after.form() == BlockForm::kSameFilled) - (before.form() == BlockForm::kSameFilled);
   counters_.huge += uint64_t(after.form() == BlockForm::kHuge) - (before.form() == BlockForm::kHuge);
 }
@@ -107,6 +109,8 @@ void BlockStore::publish(BlockMap& map, BlockSlot& slot, BlockWord word) {
   const BlockWord before = word_of(slot);
   count(map, before, footprint(before), word);
   slot.word.store(word.bits(), std::memory_order_release);
+  // A release store lets later stores pass it in the compiler's order; a crash must not see them first.
+  std::atomic_signal_fence(std::memory_order_seq_cst);
   if (before.has_object() && before.handle() != word.handle()) pool_.free(before.handle());
 }
 
@@ -266,7 +270,8 @@ std::vector<std::string> BlockStore::audit() const {
         if ((word.form() == BlockForm::kRaw || word.form() == BlockForm::kHuge) && footprint(word) < word.length())
           breaches.push_back("slot " + std::to_string(slot_id) + " is longer than its object");
       });
-      if (stored != map.stored_bytes) breaches.push_back("owner " + std::to_string(owner) + ": stored bytes are miscounted");
+      if (stored != map.stored_bytes)
+        breaches.push_back("owner " + std::to_string(owner) + ": stored bytes are miscounted");
     }
   }
   if (logical != counters_.logical) breaches.push_back("the bytes of all blocks are miscounted");

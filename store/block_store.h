@@ -34,9 +34,9 @@ enum class Effort { kFast, kThorough };
 
 struct BlockStoreOptions {
   Bytes block_size = 32 * kKiB;
-  Bytes hot_limit = 64 * kMiB;             ///< beyond it writers seal the oldest blocks themselves
+  Bytes hot_limit = 64 * kMiB;               ///< beyond it writers seal the oldest blocks themselves
   std::chrono::milliseconds cold_age{1000};  ///< a block not written for so long is sealed in the background
-  Bytes logical_limit = 0;                 ///< cap on the bytes stored, before compression; 0 is none
+  Bytes logical_limit = 0;                   ///< cap on the bytes stored, before compression; 0 is none
 };
 
 /// What the store holds, in zram's words where zram has the thing (zram.rst, mm_stat).
@@ -51,7 +51,8 @@ struct BlockStoreStats {
 };
 
 /// The zram-like block store: each owner (a file) is a sparse sequence of blocks, each in one of the forms of
-/// BlockForm. A write lands raw in a pool object; a block that has gone cold is sealed: same-filled, compressed or huge.
+/// BlockForm. A write lands raw in a pool object; a block that has gone cold is sealed: same-filled, compressed or
+/// huge.
 ///
 /// Thread-safe per call. An owner's blocks are covered by one stripe lock (reads share it, and hold it while they
 /// decompress); compression runs outside of it. The caller sees to it that writes to one owner do not overlap each
@@ -104,8 +105,8 @@ class BlockStore {
   /// Memory that is charged already but free for new contents: the pool's stock of free spans.
   Bytes reusable_bytes() const { return pool_.stats().free_span_bytes; }
 
-  /// Called, with the block's stripe locked, when the first block comes to wait for background work, and when writers meet the
-  /// hot limit. Set before threads run.
+  /// Called, with the block's stripe locked, when the first block comes to wait for background work, and when writers
+  /// meet the hot limit. Set before threads run.
   void set_on_work(const std::function<void()>& on_work) {
     on_work_ = on_work;
     hot_queue_.set_on_first(on_work);

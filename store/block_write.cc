@@ -22,8 +22,10 @@ constexpr size_t kSealedPerWrite = 2;
 Result<size_t> BlockStore::write(OwnerId owner, uint64_t offset, std::span<const std::byte> data) {
   size_t written = 0;
   while (written < data.size()) {
-    const Piece piece{owner, (offset + written) / options_.block_size, uint32_t((offset + written) % options_.block_size)};
-    const auto part = data.subspan(written, std::min<size_t>(data.size() - written, options_.block_size - piece.offset));
+    const Piece piece{owner, (offset + written) / options_.block_size,
+                      uint32_t((offset + written) % options_.block_size)};
+    const auto part =
+        data.subspan(written, std::min<size_t>(data.size() - written, options_.block_size - piece.offset));
     if (auto done = write_block(piece, part); !done) {
       if (written > 0) break;
       return fail(done.error());
@@ -100,7 +102,8 @@ void BlockStore::write_in_place(BlockMap& map, BlockSlot& slot, const Piece& pie
 }
 
 // Opens the block: its old contents, where they are not overwritten, and the new ones in a new object.
-Result<void> BlockStore::replace_raw(BlockMap& map, uint32_t slot_id, const Piece& piece, std::span<const std::byte> data) {
+Result<void> BlockStore::replace_raw(BlockMap& map, uint32_t slot_id, const Piece& piece,
+                                     std::span<const std::byte> data) {
   BlockSlot& slot = slots_[slot_id];
   const BlockWord before = word_of(slot);
   const auto end = uint32_t(piece.offset + data.size());

@@ -37,7 +37,7 @@ TEST_F(RuntimeDir, EnvironmentChoosesIt) {
 TEST_F(RuntimeDir, IsMadeOnceAndKept) {
   make_runtime_dir(parent_ + "/run");
   make_runtime_dir(parent_ + "/run");
-  struct stat status {};
+  struct stat status{};
   ASSERT_EQ(::stat((parent_ + "/run").c_str(), &status), 0);
   EXPECT_EQ(status.st_mode & 0022, 0U) << "others can write";
 }

@@ -22,7 +22,7 @@ TEST(ParseCodec, ReadsEveryName) {
   EXPECT_EQ(parse_codec("none").id, CodecId::kNone);
   EXPECT_EQ(parse_codec("lz4").id, CodecId::kLz4);
   EXPECT_EQ(parse_codec("zstd").id, CodecId::kZstd);
-  EXPECT_EQ(parse_codec("zstd").level, 1);
+  EXPECT_EQ(parse_codec("zstd").level, 3);
 }
 
 TEST(ParseCodec, ReadsZstdLevels) {

@@ -59,7 +59,8 @@ class ModelTest : public testing::TestWithParam<int> {
     const std::string text = name();
     const auto found = inodes_[parent].entries.find(text);
     const bool exists = found != inodes_[parent].entries.end();
-    const bool fits = exists && inodes_[found->second].is_directory == directory && inodes_[found->second].entries.empty();
+    const bool fits =
+        exists && inodes_[found->second].is_directory == directory && inodes_[found->second].entries.empty();
     const auto done = directory ? rig_.rmdir(parent, text) : rig_.unlink(parent, text);
     ASSERT_EQ(done.has_value(), fits);
     if (!fits) return;
@@ -141,9 +142,8 @@ class ModelTest : public testing::TestWithParam<int> {
         continue;
       }
       std::map<std::string, uint64_t> entries;
-      ASSERT_TRUE(rig_.fs().readdir(ino, 2, [&](const DirectoryEntry& entry) {
-        return entries.emplace(entry.name, entry.ino).second;
-      }));
+      ASSERT_TRUE(rig_.fs().readdir(
+          ino, 2, [&](const DirectoryEntry& entry) { return entries.emplace(entry.name, entry.ino).second; }));
       ASSERT_EQ(entries, inode.entries);
     }
     ASSERT_EQ(rig_.fs().files(), inodes_.size());
@@ -159,13 +159,16 @@ class ModelTest : public testing::TestWithParam<int> {
 TEST_P(ModelTest, TheTreeAgreesWithItsModel) {
   for (int step = 0; step < 2000 && !HasFatalFailure(); ++step) {
     switch (random_() % 12) {
-      case 0: case 1: create(false); break;
+      case 0:
+      case 1: create(false); break;
       case 2: create(true); break;
       case 3: remove(false); break;
       case 4: remove(true); break;
       case 5: link(); break;
-      case 6: case 7: rename(); break;
-      case 8: case 9: write(); break;
+      case 6:
+      case 7: rename(); break;
+      case 8:
+      case 9: write(); break;
       case 10: truncate(); break;
       default:
         rig_.clock().advance(std::chrono::milliseconds(500));

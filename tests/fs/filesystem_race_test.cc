@@ -28,26 +28,32 @@ TEST(FileSystemRace, ManyRequestsOnTheSameFewNamesKeepTheTreeSound) {
           const std::string name(1, char('a' + random() % 4));
           const std::string other(1, char('a' + random() % 4));
           uint64_t held = 0;
-          rig.run([&](Operation& op) -> Result<void> {
-            Result<Attr> entry = fail(std::errc::io_error);
-            switch (random() % 9) {
-              case 0: entry = fs.create(op, from, name, 0644, false); break;
-              case 1: entry = fs.mkdir(op, from, name, 0755); break;
-              case 2: entry = fs.lookup(op, from, name); break;
-              case 3: return fs.unlink(op, from, name);
-              case 4: return fs.rmdir(op, from, name);
-              case 5: return fs.rename(op, from, name, to, other, uint32_t(random() % 3));
-              case 6: return fs.readdir(from, 0, [](const DirectoryEntry&) { return true; });
-              case 7: entry = fs.symlink(op, from, name, "target"); break;
-              default: fs.getattr(from); return {};
-            }
-            if (entry) held = entry->ino;
-            return {};
-          }, slot);
+          rig.run(
+              [&](Operation& op) -> Result<void> {
+                Result<Attr> entry = fail(std::errc::io_error);
+                switch (random() % 9) {
+                  case 0: entry = fs.create(op, from, name, 0644, false); break;
+                  case 1: entry = fs.mkdir(op, from, name, 0755); break;
+                  case 2: entry = fs.lookup(op, from, name); break;
+                  case 3: return fs.unlink(op, from, name);
+                  case 4: return fs.rmdir(op, from, name);
+                  case 5: return fs.rename(op, from, name, to, other, uint32_t(random() % 3));
+                  case 6: return fs.readdir(from, 0, [](const DirectoryEntry&) { return true; });
+                  case 7: entry = fs.symlink(op, from, name, "target"); break;
+                  default: fs.getattr(from); return {};
+                }
+                if (entry) held = entry->ino;
+                return {};
+              },
+              slot);
           if (held == 0) continue;
           if (random() % 2 == 0) {
             rig.run([&](Operation& op) { return fs.write(op, held, random() % 90'000, data); }, slot);
-            rig.run([&](Operation& op) { return fs.setattr(op, held, {.fields = SetAttr::kSize, .size = random() % 90'000}); }, slot);
+            rig.run(
+                [&](Operation& op) {
+                  return fs.setattr(op, held, {.fields = SetAttr::kSize, .size = random() % 90'000});
+                },
+                slot);
             fs.read(held, 0, data);
           }
           if (random() % 3 == 0) rig.run([&](Operation& op) { return fs.link(op, held, to, other); }, slot);

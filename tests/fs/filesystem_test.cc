@@ -204,7 +204,8 @@ TEST(FileSystem, RenameFollowsItsManPage) {
   EXPECT_EQ(rig.rename(a, "b", kRoot, "f").error(), std::errc::not_a_directory);
   EXPECT_EQ(rig.rename(b, "g", kRoot, "f", FileSystem::kRenameNoReplace).error(), std::errc::file_exists);
   EXPECT_EQ(rig.rename(b, "none", kRoot, "f").error(), std::errc::no_such_file_or_directory);
-  EXPECT_EQ(rig.rename(b, "g", kRoot, "none", FileSystem::kRenameExchange).error(), std::errc::no_such_file_or_directory);
+  EXPECT_EQ(rig.rename(b, "g", kRoot, "none", FileSystem::kRenameExchange).error(),
+            std::errc::no_such_file_or_directory);
   EXPECT_EQ(rig.rename(b, "g", kRoot, "h", 1 << 2).error(), std::errc::invalid_argument);
   EXPECT_TRUE(rig.rename(b, "g", kRoot, "f", FileSystem::kRenameExchange).has_value());
   EXPECT_EQ(rig.lookup(kRoot, "f")->ino, g);

@@ -72,7 +72,8 @@ class FsRig {
   Result<void> rmdir(uint64_t parent, std::string_view name) {
     return run([&](Operation& op) { return fs().rmdir(op, parent, name); });
   }
-  Result<void> rename(uint64_t parent, std::string_view name, uint64_t to, std::string_view new_name, uint32_t flags = 0) {
+  Result<void> rename(uint64_t parent, std::string_view name, uint64_t to, std::string_view new_name,
+                      uint32_t flags = 0) {
     return run([&](Operation& op) { return fs().rename(op, parent, name, to, new_name, flags); });
   }
   Result<size_t> write(uint64_t ino, uint64_t offset, std::string_view data) {

@@ -82,9 +82,9 @@ TEST_P(BlockStoreTest, AgreesWithAVectorOfBytes) {
   for (int step = 0; step < 3000; ++step) {
     const auto owner = BlockStore::OwnerId(1 + random() % 5);
     switch (random() % 8) {
-      case 0: case 1: case 2:
-        write(owner, random() % (5 * GetParam()), make_contents(random, random() % (2 * GetParam())));
-        break;
+      case 0:
+      case 1:
+      case 2: write(owner, random() % (5 * GetParam()), make_contents(random, random() % (2 * GetParam()))); break;
       case 3: {
         const uint64_t size = random() % (model_[owner].size() + 1);
         while (!store_->truncate(owner, size, GetParam())) {
