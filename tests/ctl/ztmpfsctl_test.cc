@@ -189,8 +189,8 @@ TEST(ZtmpfsctlDocumentation, ManPageNamesEveryCommandAndKey) {
   std::ifstream file(ZTMPFS_SOURCE_DIR "/docs/ztmpfsctl.1.md");
   const std::string page{std::istreambuf_iterator<char>(file), {}};
   for (const Command& command : commands()) EXPECT_THAT(page, HasSubstr("\n`" + std::string(command.name) + "`\n"));
-  for (const auto& [key, value] : boost::json::parse(kStats).as_object())
-    EXPECT_THAT(page, HasSubstr("`" + std::string(key) + "`"));
+  const boost::json::value stats = boost::json::parse(kStats);
+  for (const auto& [key, value] : stats.as_object()) EXPECT_THAT(page, HasSubstr("`" + std::string(key) + "`"));
 }
 
 TEST_F(Ztmpfsctl, SilentServerIsGivenUp) {
