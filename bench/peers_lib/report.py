@@ -104,8 +104,8 @@ def print_memory(results, peers):
         if values:
             rows.append([name] + [f"{values[peer] / 2**20:.1f}" if peer in values else "-" for peer in peers])
     if rows:
-        print_table("Memory after the workload, settled, MiB (ztmpfs: all of the mount's; tmpfs: used; "
-                    "zram: mem_used_total)", ["workload", *peers], rows)
+            print_table("Memory after the workload, settled, MiB (ztmpfs: all of the mount's, free spans too; "
+                    "tmpfs: used; zram: mem_used_total)", ["workload", *peers], rows)
 
 
 def requests_per_operation(samples):
