@@ -212,11 +212,17 @@ class Ztmpfs(FileSystem):
     def settle(self):
         os.sync()
         deadline = time.monotonic() + 60
-        while (hot := self.stats()["hot_bytes"]) != 0:
-            if time.monotonic() > deadline:
-                print(f"ztmpfs: {hot} bytes still hot after 60 s", file=sys.stderr)
+        before = None
+        # Sealed, and what that freed is back with the system: nothing changes for a second any more.
+        while True:
+            stats = self.stats()
+            if stats["hot_bytes"] == 0 and stats["mem_used_total"] == before:
                 return
-            time.sleep(0.2)
+            if time.monotonic() > deadline:
+                print(f"ztmpfs: not settled after 60 s, {stats['hot_bytes']} bytes hot", file=sys.stderr)
+                return
+            before = stats["mem_used_total"]
+            time.sleep(1)
 
     def requests(self):
         # Nobody waits for a FORGET: it is housekeeping of the kernel's inode cache, at times of the kernel's choosing.
