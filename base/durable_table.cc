@@ -10,6 +10,8 @@ namespace {
 // Empty pages kept resident so that a create after a delete pays no page fault.
 constexpr uint32_t kEmptyPagesKept = 8;
 constexpr uint32_t kNoPage = ~0U;
+// A smaller index is not worth shrinking.
+constexpr size_t kShrinkPages = 256;
 
 }  // namespace
 
@@ -147,6 +149,20 @@ void RecordAllocator::punch_page(uint32_t page) {
   --pages_resident_;
   --pages_empty_;
   lowest_hole_page_ = std::min(lowest_hole_page_, page);
+  if (pages_.size() > kShrinkPages && pages_resident_ < pages_.size() / 8) shrink();
+}
+
+// After a big removal: forgets pages at the end that are not there.
+void RecordAllocator::shrink() {
+  size_t pages = pages_.size();
+  while (pages > 0 && !pages_[pages - 1].resident) --pages;
+  if (pages > pages_.size() / 2) return;
+  pages_.resize(pages);
+  pages_.shrink_to_fit();
+  used_bits_.resize(pages * words_per_page_);
+  used_bits_.shrink_to_fit();
+  has_free_bits_.resize((pages + 63) / 64);
+  has_free_bits_.shrink_to_fit();
 }
 
 void RecordAllocator::take(uint32_t page, uint32_t record) {

@@ -49,6 +49,7 @@ class RecordAllocator {
   uint32_t find_page() REQUIRES(mutex_);
   uint32_t commit_page() REQUIRES(mutex_);
   void punch_page(uint32_t page) REQUIRES(mutex_);
+  void shrink() REQUIRES(mutex_);
   void take(uint32_t page, uint32_t record) REQUIRES(mutex_);
   void set_has_free(uint32_t page, bool has_free) REQUIRES(mutex_);
   void grow_to(uint32_t page) REQUIRES(mutex_);

@@ -98,6 +98,7 @@ void FileSystem::free_inode(uint32_t index) {
   if (inode.is_directory()) {
     const WriterLock lock(directories_mutex_);
     directories_.erase(index);
+    if (directories_.size() < directories_.bucket_count() / 8) directories_.rehash(0);
   }
   std::atomic_ref(inode.state).store(InodeRecord::kFree, std::memory_order_release);
   if (inode.uses != UINT32_MAX) inodes_.allocator().release(index);

@@ -206,7 +206,7 @@ bool BlockStore::truncate(OwnerId owner, uint64_t size, Bytes budget) {
     drop_block(map, index, slot_id);
   }
   const bool done = map.last(from).second == 0;
-  if (map.empty()) stripe.maps.erase(found);
+  drop_if_empty(stripe, owner);
   return done;
 }
 
@@ -219,6 +219,14 @@ void BlockStore::drop_block(BlockMap& map, uint64_t index, uint32_t slot_id) {
   discard(slot);
   if (word.has_object()) pool_.free(word.handle());
   slots_.allocator().release(slot_id);
+}
+
+// Forgets an owner without blocks; a map that has become much too large for its owners shrinks.
+void BlockStore::drop_if_empty(Stripe& stripe, OwnerId owner) {
+  const auto found = stripe.maps.find(owner);
+  if (found == stripe.maps.end() || !found->second.empty()) return;
+  stripe.maps.erase(found);
+  if (stripe.maps.size() < stripe.maps.bucket_count() / 8) stripe.maps.rehash(0);
 }
 
 Bytes BlockStore::stored_bytes(OwnerId owner) const {

@@ -164,6 +164,7 @@ class BlockStore {
   Result<void> read_sealed(BlockWord word, uint32_t offset, std::span<std::byte> target);
   Result<void> check_sum(BlockWord word, std::span<const std::byte> object, uint64_t tag);
   void drop_block(BlockMap& map, uint64_t index, uint32_t slot_id);
+  static void drop_if_empty(Stripe& stripe, OwnerId owner) REQUIRES(stripe.mutex);
   void attach_slot(uint32_t slot_id);
 
   // block_write.cc

@@ -57,7 +57,7 @@ Result<void> BlockStore::write_raw(const Piece& piece, std::span<const std::byte
   BlockMap& map = stripe.maps[piece.owner];
   const auto slot_id = slot_for(map, piece);
   if (!slot_id) {
-    if (map.empty()) stripe.maps.erase(piece.owner);
+    drop_if_empty(stripe, piece.owner);
     return fail(slot_id.error());
   }
   BlockSlot& slot = slots_[*slot_id];
@@ -69,7 +69,7 @@ Result<void> BlockStore::write_raw(const Piece& piece, std::span<const std::byte
   auto done = replace_raw(map, *slot_id, piece, data);
   if (!done) {
     discard_if_hole(map, piece.index, *slot_id);
-    if (map.empty()) stripe.maps.erase(piece.owner);
+    drop_if_empty(stripe, piece.owner);
   }
   return done;
 }
@@ -160,7 +160,7 @@ Result<void> BlockStore::write_sealed(const Piece& piece, std::span<const std::b
     BlockMap& map = stripe.maps[piece.owner];
     const auto found = slot_for(map, piece);
     if (!found) {
-      if (map.empty()) stripe.maps.erase(piece.owner);
+      drop_if_empty(stripe, piece.owner);
       return fail(found.error());
     }
     slot_id = *found;
@@ -178,7 +178,7 @@ Result<void> BlockStore::write_sealed(const Piece& piece, std::span<const std::b
   BlockMap& map = stripe.maps[piece.owner];
   if (!sealed) {
     discard_if_hole(map, piece.index, slot_id);
-    if (map.empty()) stripe.maps.erase(piece.owner);
+    drop_if_empty(stripe, piece.owner);
     return fail(sealed.error());
   }
   publish_sealed(map, slots_[slot_id], piece, *sealed);
