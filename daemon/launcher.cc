@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/unique_fd.h"
 #include "daemon/command_line.h"
+#include "daemon/first_open.h"
 #include "daemon/holder.h"
 
 namespace ztmpfs {
@@ -32,7 +33,7 @@ int fail_with(const std::exception& error, int exit_code) {
 int run_in_foreground(const Options& options) {
   log_open(false, options.name);
   try {
-    return Holder(options, [] {}).run();
+    return Holder(options, [&options] { make_first_open_aside(options.mountpoint); }).run();
   } catch (const std::exception& error) {
     return fail_with(error, EXIT_FAILURE);
   }
@@ -90,7 +91,10 @@ int launch_in_background(const Options& options) {
   if (child == 0) run_in_background(options, std::move(writer));
   writer.reset();
   const std::string report = read_report(reader.get());
-  if (report == std::string(1, kReady)) return EXIT_SUCCESS;
+  if (report == std::string(1, kReady)) {
+    make_first_open(options.mountpoint);
+    return EXIT_SUCCESS;
+  }
   throw std::runtime_error(report.empty() ? "the background process ended before the mount was usable" : report);
 }
 
