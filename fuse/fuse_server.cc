@@ -147,14 +147,24 @@ void FuseServer::serve() {
     const SignalsBlocked blocked;
     notifier_.start();
     for (uint32_t number = 0; number < options_.readers; ++number) {
-      threads.emplace_back([&reader = *readers_[number]] {
-        while (const size_t length = reader.receive()) reader.process(length);
-      });
+      threads.emplace_back([this, &reader = *readers_[number]] { serve_with(reader); });
       ::pthread_setname_np(threads.back().native_handle(), ("fuse-reader-" + std::to_string(number)).c_str());
     }
   }
   for (std::thread& thread : threads) thread.join();
   notifier_.stop();
+}
+
+// One reader waits at a time, and goes on waiting itself after a short request: the kernel then wakes the same thread
+// for the next one. See decision "One reader waits".
+void FuseServer::serve_with(Reader& reader) {
+  MutexLock waiting(waiting_mutex_);
+  while (const size_t length = reader.receive()) {
+    const bool is_long = reader.slot().is_long();
+    if (is_long) waiting.unlock();
+    reader.process(length);
+    if (is_long) waiting.lock();
+  }
 }
 
 std::map<std::string, uint64_t> FuseServer::request_counts() const { return ztmpfs::request_counts(slots_); }

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/mutex.h"
 #include "fs/volume.h"
 #include "fuse/notifier.h"
 #include "fuse/reader.h"
@@ -49,12 +50,14 @@ class FuseServer {
   void finish_requests_left();
   void ask_to_resend() const;
   void serve();
+  void serve_with(Reader& reader);
 
   const int fd_;
   Volume& volume_;
   const Options options_;
   std::vector<RequestSlot> slots_;  // all of the image's, also those without a thread
   std::vector<std::unique_ptr<Reader>> readers_;
+  Mutex waiting_mutex_;  // held by the reader that waits for the next request
   Notifier notifier_;
 };
 
