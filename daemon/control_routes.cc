@@ -1,5 +1,6 @@
 #include "daemon/control_routes.h"
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <utility>
 
@@ -44,7 +45,8 @@ json::object stats_json(const ServerInfo& info, const ServerStats& stats) {
           {"compr_data_size", volume.store.compr_data_size},
           {"mem_used_total", volume.mem_used_total},
           {"mem_limit", volume.mem_limit},
-          {"mem_used_max", volume.mem_used_max},
+          // The peak is taken when pages are charged; the heaps are measured only now.
+          {"mem_used_max", std::max(volume.mem_used_max, volume.mem_used_total)},
           {"same_pages", volume.store.same_pages},
           {"huge_pages", volume.store.huge_pages},
           {"pages_compacted", 0},

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <ranges>
 #include <stdexcept>
 #include <string_view>
 
@@ -80,18 +81,22 @@ UniqueFd mount_as_user(const Options& options) {
   return device;
 }
 
+void unmount_path(const std::string& path, bool lazily) {
+  if (is_root()) {
+    const int flags = UMOUNT_NOFOLLOW | (lazily ? MNT_DETACH : 0);
+    if (::umount2(path.c_str(), flags) < 0 && errno != EBUSY && errno != EINVAL)
+      log(LogLevel::kWarning, "cannot unmount " + path + ": " + reason());
+  } else {
+    const FusermountResult result = fusermount_unmount(path, lazily);
+    if (!result.succeeded) log(LogLevel::kWarning, "cannot unmount " + path + ": " + result.message);
+  }
+}
+
 }  // namespace
 
 bool MountPoint::is_mounted() const {
   const auto table = read_mount_table();
-  return std::ranges::any_of(
-      table, [&](const MountEntry& entry) { return entry.device == device && entry.mountpoint == path; });
-}
-
-bool MountPoint::is_on_top() const {
-  const auto table = read_mount_table();
-  const MountEntry* top = find_mount(table, path);
-  return top != nullptr && top->device == device;
+  return std::ranges::find(table, device, &MountEntry::device) != table.end();
 }
 
 std::string check_mountpoint(const std::string& path) {
@@ -115,18 +120,14 @@ FuseMount mount_fuse(const Options& options) {
 }
 
 UnmountResult unmount(const MountPoint& mountpoint, bool lazily) {
-  if (!mountpoint.is_mounted()) return UnmountResult::kGone;
-  if (!mountpoint.is_on_top()) {
-    log(LogLevel::kWarning, "something else is mounted over " + mountpoint.path);
-    return UnmountResult::kBusy;
-  }
-  if (is_root()) {
-    const int flags = UMOUNT_NOFOLLOW | (lazily ? MNT_DETACH : 0);
-    if (::umount2(mountpoint.path.c_str(), flags) < 0 && errno != EBUSY && errno != EINVAL)
-      log(LogLevel::kWarning, "cannot unmount " + mountpoint.path + ": " + reason());
-  } else {
-    const FusermountResult result = fusermount_unmount(mountpoint.path, lazily);
-    if (!result.succeeded) log(LogLevel::kWarning, "cannot unmount " + mountpoint.path + ": " + result.message);
+  const auto table = read_mount_table();
+  for (const MountEntry& entry : std::views::reverse(table)) {
+    if (entry.device != mountpoint.device) continue;
+    if (find_mount(table, entry.mountpoint)->device == mountpoint.device) {
+      unmount_path(entry.mountpoint, lazily);
+    } else {
+      log(LogLevel::kWarning, "something else is mounted over " + entry.mountpoint);
+    }
   }
   return mountpoint.is_mounted() ? UnmountResult::kBusy : UnmountResult::kGone;
 }

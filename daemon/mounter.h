@@ -7,15 +7,13 @@
 
 namespace ztmpfs {
 
-/// A mount that this process or its server serves: enough to find it again, and only it, even when something else is
-/// mounted over it. Never asks the file system itself anything.
+/// A mount that this process or its server serves: enough to find it again, and only it, wherever it was moved or
+/// bound to, and even when something else is mounted over it. Never asks the file system itself anything.
 struct MountPoint {
-  std::string path;    ///< absolute
+  std::string path;    ///< absolute, where it was mounted
   std::string device;  ///< "MAJOR:MINOR"
 
   bool is_mounted() const;
-  /// Nothing is mounted on top of it, so that unmounting by path hits it.
-  bool is_on_top() const;
 };
 
 /// The absolute path of a directory on which nothing is mounted yet. Throws std::runtime_error with what is wrong.
@@ -33,8 +31,9 @@ FuseMount mount_fuse(const Options& options);
 
 enum class UnmountResult { kGone, kBusy };
 
-/// Unmounts; with `lazily` also while it is in use: it vanishes from the tree, and ends with its last user. Needs the
-/// file system to be served meanwhile (the kernel flushes what is dirty). Never call it from a thread that serves.
+/// Unmounts it wherever it is mounted in this namespace; with `lazily` also while it is in use: it vanishes from the
+/// tree, and ends with its last user. Needs the file system to be served meanwhile (the kernel flushes what is dirty).
+/// Never call it from a thread that serves.
 UnmountResult unmount(const MountPoint& mountpoint, bool lazily);
 
 /// Lets the kernel read ahead further than its default of 128 KiB; does nothing where that is not permitted.

@@ -87,6 +87,7 @@ TEST_F(ControlRoutes, StatsTellTheFigures) {
   EXPECT_EQ(stats.at("compact_freeable_bytes"), 4096);
   EXPECT_EQ(stats.at("files"), 10);
   EXPECT_EQ(stats.at("directories"), 2);
+  EXPECT_EQ(stats.at("mem_used_max"), 5 * kMiB) << "less than what is used now";
   EXPECT_EQ(stats.at("requests").at("WRITE"), 7);
   EXPECT_EQ(stats.at("forgets"), 2);
   EXPECT_EQ(stats.at("classes").at(0).at("objects_used"), 9);

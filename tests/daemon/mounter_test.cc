@@ -44,7 +44,6 @@ TEST(CheckMountpoint, MountPointInUseIsRefused) {
 TEST(MountPoint, WhatIsNotMountedIsGone) {
   const MountPoint nowhere{.path = "/proc", .device = "0:0"};
   EXPECT_FALSE(nowhere.is_mounted());
-  EXPECT_FALSE(nowhere.is_on_top());
   EXPECT_EQ(unmount(nowhere, false), UnmountResult::kGone);
 }
 
