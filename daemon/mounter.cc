@@ -22,7 +22,9 @@ namespace ztmpfs {
 namespace {
 
 constexpr const char* kFuseDevice = "/dev/fuse";
-constexpr std::string_view kReadAheadKiB = "1024";
+// Four requests of the largest size: enough that two readers decompress at once. A file of 341 MiB sealed with zstd:3
+// was read at 0.8 GB/s with 1 MiB, at 1.4 with 2 MiB, at 1.5 with 4 MiB, and no faster with more.
+constexpr std::string_view kReadAheadKiB = "4096";
 
 std::string reason() { return std::strerror(errno); }
 
