@@ -156,8 +156,9 @@ void FuseServer::serve() {
 }
 
 // One reader waits at a time, and goes on waiting itself after a short request: the kernel then wakes the same thread
-// for the next one. See decision "One reader waits".
-void FuseServer::serve_with(Reader& reader) {
+// for the next one. See decision "One reader waits". Whether the lock is held meanwhile depends on the request: more
+// than the analysis follows.
+void FuseServer::serve_with(Reader& reader) NO_THREAD_SAFETY_ANALYSIS {
   MutexLock waiting(waiting_mutex_);
   while (const size_t length = reader.receive()) {
     const bool is_long = reader.slot().is_long();
