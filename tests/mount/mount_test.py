@@ -132,7 +132,7 @@ class Lifetime(MountTest):
     def test_read_ahead_is_raised(self):
         self.mount()
         device = self.place.device_of(self.mountpoint)
-        self.assertEqual(read_file(f"/sys/class/bdi/{device}/read_ahead_kb"), b"1024\n")
+        self.assertGreaterEqual(int(read_file(f"/sys/class/bdi/{device}/read_ahead_kb")), 1024)
         self.unmount()
 
     def test_mount_helper_and_its_order_of_arguments(self):
@@ -371,7 +371,8 @@ class Files(MountTest):
         self.assertEqual(failure.exception.errno, errno.ENOSPC)
         self.assertGreater(written, 16 * MIB)
         self.assertEqual(read_uncached(self.path("kept")), kept)
-        self.assertLessEqual(self.place.control("stats")["mem_used_total"], 48 * MIB)
+        if not IS_SANITIZED:  # whose heaps are several times as large
+            self.assertLessEqual(self.place.control("stats")["mem_used_total"], 48 * MIB)
         os.unlink(self.path("fill"))
         self.assertTrue(mounting.wait_until(
             lambda: os.statvfs(self.mountpoint).f_bavail * os.statvfs(self.mountpoint).f_frsize > 16 * MIB))
@@ -534,4 +535,6 @@ if __name__ == "__main__":
         sys.exit(__doc__)
     mounting.exit_if_impossible()
     BINARIES = os.path.realpath(sys.argv.pop(1))
+    PROGRAM = read_file(os.path.join(BINARIES, "ztmpfs"))
+    IS_SANITIZED = b"__asan_init" in PROGRAM or b"__tsan_init" in PROGRAM
     unittest.main(verbosity=2)
