@@ -1,4 +1,6 @@
 // Attributes: getattr and setattr, truncation among it.
+#include <unistd.h>
+
 #include "fs/filesystem.h"
 
 namespace ztmpfs {
@@ -45,6 +47,21 @@ Result<Attr> FileSystem::getattr(uint64_t ino) {
   const InodeRecord* inode = find_inode(ino);
   if (inode == nullptr) return fail(std::errc(ESTALE));
   return attr_of(ino, *inode);
+}
+
+Result<void> FileSystem::access(uint64_t ino, const Caller& caller, uint32_t mask) {
+  const auto attr = getattr(ino);
+  if (!attr) return fail(attr.error());
+  mask &= R_OK | W_OK | X_OK;
+  uint32_t allowed = 0;
+  if (caller.uid == 0) {
+    const bool may_execute = S_ISDIR(attr->mode) || (attr->mode & 0111) != 0;
+    allowed = R_OK | W_OK | (may_execute ? X_OK : 0);
+  } else {
+    const uint32_t shift = caller.uid == attr->uid ? 6 : caller.gid == attr->gid ? 3 : 0;
+    allowed = attr->mode >> shift & 7;
+  }
+  return (mask & ~allowed) == 0 ? Result<void>() : fail(std::errc::permission_denied);
 }
 
 Result<Attr> FileSystem::setattr(Operation& op, uint64_t ino, const SetAttr& change) {

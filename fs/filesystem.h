@@ -96,6 +96,9 @@ class FileSystem {
 
   // Inodes.
   Result<Attr> getattr(uint64_t ino);
+  /// access(2): EACCES unless the caller may do all of `mask` (R_OK, W_OK, X_OK). Root may, but for executing a file
+  /// that nobody may execute. Asked only on mounts that root alone may enter; elsewhere the kernel checks.
+  Result<void> access(uint64_t ino, const Caller& caller, uint32_t mask);
   Result<Attr> setattr(Operation& op, uint64_t ino, const SetAttr& change);
   Result<std::string> readlink(uint64_t ino);
   Result<size_t> read(uint64_t ino, uint64_t offset, std::span<std::byte> target);

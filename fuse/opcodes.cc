@@ -18,8 +18,8 @@ constexpr OpcodeInfo unanswered(std::string_view name, size_t fixed_size) {
   return {.name = name, .served = true, .answered = false, .fixed_size = uint16_t(fixed_size), .names = 0};
 }
 
-// ENOSYS once and the kernel does without: OPEN and OPENDIR (no handles to restore), FLUSH, FSYNC and ACCESS (nothing
-// to do), xattrs (else one GETXATTR per write), INTERRUPT (no request waits for anything), locks (the kernel's own).
+// ENOSYS once and the kernel does without: OPEN and OPENDIR (no handles to restore), FLUSH and FSYNC (nothing to do),
+// xattrs (else one GETXATTR per write), INTERRUPT (no request waits for anything), locks (the kernel's own).
 constexpr OpcodeInfo refused(std::string_view name) { return {.name = name}; }
 
 constexpr Table make_table() {
@@ -56,7 +56,7 @@ constexpr Table make_table() {
   table[FUSE_GETLK] = refused("GETLK");
   table[FUSE_SETLK] = refused("SETLK");
   table[FUSE_SETLKW] = refused("SETLKW");
-  table[FUSE_ACCESS] = refused("ACCESS");
+  table[FUSE_ACCESS] = served("ACCESS", sizeof(fuse_access_in));
   table[FUSE_CREATE] = served("CREATE", sizeof(fuse_create_in), 1);
   table[FUSE_INTERRUPT] = refused("INTERRUPT");
   table[FUSE_BMAP] = refused("BMAP");

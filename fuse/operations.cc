@@ -264,6 +264,14 @@ void readdirplus(fuse_req_t request, fuse_ino_t ino, size_t size, off_t cookie, 
       [&](size_t length) { fuse_reply_buf(request, space, length); });
 }
 
+// Sent for access(2) and chdir(2), and only where the kernel does not check permissions itself.
+void access(fuse_req_t request, fuse_ino_t ino, int mask) {
+  serve(request, [&](Reader& reader) {
+    const auto allowed = reader.fs().access(ino, reader.operation().caller(), uint32_t(mask));
+    fuse_reply_err(request, allowed ? 0 : to_errno(allowed.error()));
+  });
+}
+
 void statfs(fuse_req_t request, fuse_ino_t) {
   serve(request, [&](Reader& reader) {
     const struct statvfs status = to_statvfs(reader.fs().usage());
@@ -298,6 +306,7 @@ fuse_lowlevel_ops lowlevel_operations() {
   operations.readdir = &readdir;
   operations.readdirplus = &readdirplus;
   operations.statfs = &statfs;
+  operations.access = &access;
   operations.release = &release;
   operations.releasedir = &release;
   return operations;

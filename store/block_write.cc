@@ -9,7 +9,8 @@ namespace ztmpfs {
 
 namespace {
 
-constexpr uint32_t kRawCapacityMin = 64;
+// Whole pages: open blocks come and go, and would leave spans of small objects behind that only sealed ones still use.
+constexpr uint32_t kRawCapacityMin = uint32_t(kPageSize);
 // Kept free of raw blocks, so that sealing (which needs memory before it gives some back) always finds a place.
 constexpr Bytes kSealHeadroom = kMiB;
 constexpr size_t kSealedPerRoomMade = 64;

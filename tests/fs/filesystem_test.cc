@@ -222,6 +222,25 @@ TEST(FileSystem, RenameFollowsItsManPage) {
   rig.expect_sound();
 }
 
+TEST(FileSystem, RootMayDoAllButExecuteWhatNobodyMay) {
+  FsRig rig;
+  const uint64_t file = rig.create(kRoot, "file")->ino;  // 0644, of user 1000 and group 100
+  const uint64_t directory = rig.mkdir(kRoot, "dir")->ino;
+  const auto may = [&](uint64_t ino, Caller caller, uint32_t mask) {
+    return rig.fs().access(ino, caller, mask).has_value();
+  };
+  EXPECT_TRUE(may(file, {0, 0}, R_OK | W_OK));
+  EXPECT_EQ(rig.fs().access(file, {0, 0}, X_OK).error(), std::errc::permission_denied);
+  EXPECT_TRUE(may(directory, {0, 0}, R_OK | W_OK | X_OK));
+  EXPECT_TRUE(may(file, {1000, 0}, R_OK | W_OK));
+  EXPECT_FALSE(may(file, {1001, 100}, W_OK));
+  EXPECT_TRUE(may(file, {1001, 100}, R_OK));
+  EXPECT_FALSE(may(file, {1001, 1}, W_OK));
+  rig.run([&](Operation& op) { return rig.fs().setattr(op, file, {.fields = SetAttr::kMode, .mode = 0611}); });
+  EXPECT_TRUE(may(file, {0, 0}, X_OK));
+  EXPECT_FALSE(may(file, {1000, 0}, X_OK)) << "the owner's bits count for the owner";
+}
+
 TEST(FileSystem, AtTheCapNamesFailAndDeletingWorks) {
   FsRig rig(4 * kMiB);
   int made = 0;

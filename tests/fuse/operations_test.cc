@@ -231,9 +231,18 @@ TEST_F(Operations, StatfsTellsTheCap) {
 TEST_F(Operations, WhatCostsRequestsForNothingIsUnsupported) {
   const uint64_t ino = make_file("file");
   for (const uint32_t opcode :
-       {FUSE_OPEN, FUSE_OPENDIR, FUSE_FLUSH, FUSE_FSYNC, FUSE_FSYNCDIR, FUSE_ACCESS, FUSE_GETXATTR, FUSE_SETXATTR,
-        FUSE_LISTXATTR, FUSE_REMOVEXATTR, FUSE_BMAP, FUSE_POLL, FUSE_GETLK, FUSE_SETLK, FUSE_SETLKW, FUSE_LSEEK})
+       {FUSE_OPEN, FUSE_OPENDIR, FUSE_FLUSH, FUSE_FSYNC, FUSE_FSYNCDIR, FUSE_GETXATTR, FUSE_SETXATTR, FUSE_LISTXATTR,
+        FUSE_REMOVEXATTR, FUSE_BMAP, FUSE_POLL, FUSE_GETLK, FUSE_SETLK, FUSE_SETLKW, FUSE_LSEEK})
     EXPECT_EQ(served_.kernel().call(opcode, ino, std::vector<std::byte>(64)).error, ENOSYS) << opcode;
+}
+
+TEST_F(Operations, AccessIsAnsweredFromTheMode) {
+  const uint64_t ino = make_file("file");
+  const auto error_of = [&](uint32_t mask) {
+    return served_.kernel().call(FUSE_ACCESS, ino, make_argument(fuse_access_in{.mask = mask, .padding = 0})).error;
+  };
+  EXPECT_EQ(error_of(R_OK), 0);
+  EXPECT_EQ(error_of(X_OK), EACCES);
 }
 
 TEST_F(Operations, ReleaseIsFine) {
