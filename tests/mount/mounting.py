@@ -97,6 +97,10 @@ class Workplace:
         self.environment = dict(os.environ, ZTMPFS_RUNTIME_DIR=self.runtime,
                                 PATH=binaries + ":" + os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"))
         self.environment.pop("NOTIFY_SOCKET", None)
+        # A server in the background has no stderr: what sanitizers find goes to files.
+        for sanitizer in ("ASAN", "TSAN", "UBSAN"):
+            options = self.environment.get(f"{sanitizer}_OPTIONS", "")
+            self.environment[f"{sanitizer}_OPTIONS"] = f"{options}:log_path={self.directory}/sanitizer"
 
     def make_mountpoint(self, name):
         path = os.path.join(self.directory, name)
@@ -141,6 +145,14 @@ class Workplace:
         if result.returncode != 0:
             raise AssertionError(f"ztmpfsctl {arguments}: {result.stderr}")
         return json.loads(result.stdout)
+
+    def sanitizer_reports(self):
+        names = [name for name in os.listdir(self.directory) if name.startswith("sanitizer.")]
+        reports = []
+        for name in names:
+            with open(os.path.join(self.directory, name), encoding="utf-8", errors="replace") as file:
+                reports.append(file.read())
+        return "\n".join(reports)
 
     def close(self):
         sweep(self.directory)
