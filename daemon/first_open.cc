@@ -19,8 +19,12 @@ void make_first_open_aside(const std::string& mountpoint) {
   const pid_t child = ::fork();
   if (child > 0) ::waitpid(child, nullptr, 0);
   if (child != 0) return;
-  // The child's child is nobody's to wait for: it may hang if the server dies now.
-  if (::fork() == 0) make_first_open(mountpoint);
+  // The child's child is nobody's to wait for: it may hang if the server dies now. It must keep nothing open that
+  // keeps the mount alive.
+  if (::fork() == 0) {
+    ::close_range(STDERR_FILENO + 1, ~0U, 0);
+    make_first_open(mountpoint);
+  }
   ::_exit(0);
 }
 
