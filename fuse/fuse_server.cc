@@ -161,7 +161,7 @@ void FuseServer::serve() {
 void FuseServer::serve_with(Reader& reader) NO_THREAD_SAFETY_ANALYSIS {
   MutexLock waiting(waiting_mutex_);
   while (const size_t length = reader.receive()) {
-    const bool is_long = reader.slot().is_long();
+    const bool is_long = reader.slot().transfer() >= options_.long_transfer;
     if (is_long) waiting.unlock();
     reader.process(length);
     if (is_long) waiting.lock();

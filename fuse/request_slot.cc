@@ -19,12 +19,11 @@ void RequestSlot::populate() const {
   static_cast<void>(::mlock(region_.base(), region_.length()));
 }
 
-bool RequestSlot::is_long() const {
-  // Waking a thread takes up to 100 us here, decompressing or copying a block of 32 KiB 2 to 30 us.
-  constexpr uint32_t kLongTransfer = 128 * 1024;
-  if (header().opcode == FUSE_WRITE) return header().len > kLongTransfer;
-  if (header().opcode != FUSE_READ || header().len < sizeof(fuse_in_header) + sizeof(fuse_read_in)) return false;
-  return reinterpret_cast<const fuse_read_in*>(&header() + 1)->size >= kLongTransfer;
+uint32_t RequestSlot::transfer() const {
+  constexpr uint32_t kReadLength = sizeof(fuse_in_header) + sizeof(fuse_read_in);
+  if (header().opcode == FUSE_WRITE) return header().len;
+  if (header().opcode != FUSE_READ || header().len < kReadLength) return 0;
+  return reinterpret_cast<const fuse_read_in*>(&header() + 1)->size;
 }
 
 std::atomic_ref<uint64_t> RequestSlot::unique() const {

@@ -11,6 +11,7 @@
 #include <random>
 #include <thread>
 
+#include "tests/crash/aimed_kill.h"
 #include "tests/crash/server_launcher.h"
 #include "tests/crash/workload.h"
 #include "tests/support/served_volume.h"
@@ -36,6 +37,10 @@ uint64_t setting(const char* name, uint64_t otherwise) {
   const char* text = std::getenv(name);
   return text != nullptr ? std::strtoull(text, nullptr, 10) : otherwise;
 }
+
+// And one in so many where durable records change, up to 2^12 instructions after a function is entered.
+constexpr uint64_t kAimedShare = 5;
+constexpr uint64_t kInstructionsLog = 13;
 
 // Everything small and soon, so that a few milliseconds see each form of a block and each kind of background work.
 VolumeOptions busy_volume() {
@@ -86,7 +91,8 @@ class Client {
 // A server, killed and started again by a seed.
 class Executioner {
  public:
-  Executioner(ServerLauncher& launcher, uint64_t seed) : launcher_(launcher), random_(seed) {}
+  Executioner(ServerLauncher& launcher, bool can_aim, uint64_t seed)
+      : launcher_(launcher), can_aim_(can_aim), random_(seed) {}
 
   void kill_once(std::chrono::microseconds longest) {
     if (dies_by_itself_) {
@@ -96,6 +102,12 @@ class Executioner {
       launcher_.kill();
     }
     ++kills_;
+    if (can_aim_ && random_() % kAimedShare == 0) {
+      const auto step =
+          random_() % 2 == 0 ? ServerLauncher::Step::kCommit : ServerLauncher::Step(random_() % ServerLauncher::kSteps);
+      launcher_.start_and_kill_within(step, uint32_t(random_() % (1u << random_() % kInstructionsLog)));
+      ++kills_;
+    }
     dies_by_itself_ = random_() % kSuicideShare == 0;
     launcher_.start(dies_by_itself_ ? uint32_t(1 + random_() % 100) : 0);
   }
@@ -107,6 +119,7 @@ class Executioner {
 
  private:
   ServerLauncher& launcher_;
+  const bool can_aim_;
   std::mt19937_64 random_;
   bool dies_by_itself_ = false;
   uint64_t kills_ = 0;
@@ -143,6 +156,7 @@ class Crash : public testing::Test {
   }
 
   const uint64_t seed_ = setting("ZTMPFS_CRASH_SEED", 1);
+  const bool can_aim_ = AimedKill::is_possible();  // forks, so before there are threads
   ImageFiles files_;
   FakeKernel kernel_;
   ServerLauncher launcher_;
@@ -154,7 +168,7 @@ TEST_F(Crash, NothingIsLostOrDoneTwiceWhoeverIsKilledWhenever) {
   constexpr uint64_t kKillsPerRound = 20;
   Client first(kernel_, seed_ * 2, "first");
   Client second(kernel_, seed_ * 2 + 1, "second");
-  Executioner executioner(launcher_, seed_);
+  Executioner executioner(launcher_, can_aim_, seed_);
   while (executioner.kills() < kills) {
     first.start();
     second.start();
@@ -172,8 +186,9 @@ TEST_F(Crash, NothingIsLostOrDoneTwiceWhoeverIsKilledWhenever) {
   wait_until_only_the_root_is_left(FakeCaller(kernel_));
   launcher_.kill();
   expect_clean_image(1);
-  std::cout << executioner.kills() << " kills, " << first.workload().operations() + second.workload().operations()
-            << " operations, " << kernel_.late_replies() << " replies sent again" << std::endl;
+  std::cout << executioner.kills() << " kills" << (can_aim_ ? "" : " (none aimed: no tracing here)") << ", "
+            << first.workload().operations() + second.workload().operations() << " operations, "
+            << kernel_.late_replies() << " replies sent again" << std::endl;
 }
 
 TEST_F(Crash, TheFreeingOfALargeFileIsFinishedBySuccessors) {

@@ -16,6 +16,7 @@
 
 #include "base/clock.h"
 #include "fuse/fuse_server.h"
+#include "tests/crash/aimed_kill.h"
 
 namespace ztmpfs {
 
@@ -26,8 +27,28 @@ constexpr int kDeathPatienceMilliseconds = 15'000;
 
 struct Command {
   char kind;
+  uint8_t step;
   uint32_t number;
 };
+
+// A pointer to a member function that is not virtual begins with the function's address (Itanium C++ ABI, 2.3).
+template <class Function>
+uintptr_t address(Function function) {
+  uintptr_t start = 0;
+  std::memcpy(&start, &function, sizeof(start));
+  return start;
+}
+
+uintptr_t address_of(ServerLauncher::Step step) {
+  switch (step) {
+    case ServerLauncher::Step::kCommit: return address(&Transaction::commit);
+    case ServerLauncher::Step::kAllocate: return address(&Pool::allocate);
+    case ServerLauncher::Step::kFree: return address(&Pool::free);
+    case ServerLauncher::Step::kTruncate: return address(&BlockStore::truncate);
+    case ServerLauncher::Step::kSeal: return address(&BlockStore::seal);
+  }
+  return 0;
+}
 
 UniqueFd duplicate(const UniqueFd& fd) { return UniqueFd(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 3)); }
 
@@ -44,6 +65,8 @@ std::string audit(Volume& volume) {
 /// The launching process: forks what it is told to, and waits for it.
 class Launcher {
  public:
+  using Step = ServerLauncher::Step;
+
   Launcher(const ImageFiles& files, int connection, const VolumeOptions& options, int control)
       : files_(files), connection_(connection), options_(options), control_(control) {}
 
@@ -64,6 +87,7 @@ class Launcher {
       case 's': server_ = fork_child([&] { serve(command.number); }); return "+";
       case 'k': ::kill(server_, SIGKILL); return await();
       case 'w': return await();
+      case 'a': return kill_within(Step(command.step), command.number);
       default: return inspect(command.number != 0);
     }
   }
@@ -98,12 +122,24 @@ class Launcher {
     return text;
   }
 
+  std::string kill_within(Step step, uint32_t instructions) {
+    server_ = fork_child([&] {
+      AimedKill::offer();
+      serve(0);
+    });
+    return judge(AimedKill(server_, address_of(step), instructions).run(instructions % 16 * 500));
+  }
+
   std::string await() {
     int status = 0;
     for (int waited = 0; ::waitpid(server_, &status, WNOHANG) == 0; ++waited) {
       if (waited == kDeathPatienceMilliseconds) ::kill(server_, SIGKILL);
       ::usleep(1000);
     }
+    return judge(status);
+  }
+
+  std::string judge(int status) {
     server_ = -1;
     if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) return "+";
     return "-the server ended with wait status " + std::to_string(status) + ": " + hear();
@@ -114,7 +150,7 @@ class Launcher {
     if (const std::string breaches = audit(volume); !breaches.empty())
       throw std::runtime_error("after attach: " + breaches);
     std::atomic<uint32_t> replies = 0;
-    FuseServer::Options options{.readers = 2, .on_ready = {}, .hooks = {}};
+    FuseServer::Options options{.readers = 2, .long_transfer = 0, .on_ready = {}, .hooks = {}};
     if (replies_before_death != 0) {
       options.hooks.after_reply = [&](uint32_t) {
         if (++replies != replies_before_death) return;
@@ -177,8 +213,8 @@ ServerLauncher::~ServerLauncher() {
   ::waitpid(launcher_, nullptr, 0);
 }
 
-std::string ServerLauncher::call(char kind, uint32_t number) {
-  const Command command{.kind = kind, .number = number};
+std::string ServerLauncher::call(char kind, uint32_t number, Step step) {
+  const Command command{.kind = kind, .step = uint8_t(step), .number = number};
   ::send(control_.get(), &command, sizeof(command), MSG_NOSIGNAL);
   std::string answer(16 * kMessageMax, '\0');
   const ssize_t length = ::recv(control_.get(), answer.data(), answer.size(), 0);
@@ -190,6 +226,8 @@ std::string ServerLauncher::call(char kind, uint32_t number) {
 void ServerLauncher::start(uint32_t replies_before_death) { call('s', replies_before_death); }
 
 void ServerLauncher::kill() { call('k', 0); }
+
+void ServerLauncher::start_and_kill_within(Step step, uint32_t instructions) { call('a', instructions, step); }
 
 void ServerLauncher::await_death() { call('w', 0); }
 

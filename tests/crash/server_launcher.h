@@ -25,6 +25,10 @@ struct ImageReport {
 /// forks them; it is made before this process has any.
 class ServerLauncher {
  public:
+  /// Where durable records change.
+  enum class Step : uint8_t { kCommit, kAllocate, kFree, kTruncate, kSeal };
+  static constexpr uint8_t kSteps = 5;
+
   /// Forks the launching process. The files are duplicated; the descriptor is inherited.
   ServerLauncher(const ImageFiles& files, int connection, const VolumeOptions& options);
   /// Ends both processes.
@@ -39,11 +43,13 @@ class ServerLauncher {
   void kill();
   /// Waits for a server that kills itself; as kill() after a quarter of a minute.
   void await_death();
+  /// Starts a server and kills it so many instructions after it has entered the step, or after some seconds. As kill().
+  void start_and_kill_within(Step step, uint32_t instructions);
   /// Attaches to the image, with no server running. If `purge`, what is to be freed is freed first.
   ImageReport inspect(bool purge);
 
  private:
-  std::string call(char command, uint32_t number);
+  std::string call(char command, uint32_t number, Step step = Step::kCommit);
 
   UniqueFd control_;
   pid_t launcher_ = -1;

@@ -17,8 +17,6 @@ namespace {
 
 constexpr uint64_t kRoot = FileSystem::kRootIno;
 
-FuseServer::Options with_hooks(RequestHooks hooks) { return {.readers = 2, .on_ready = {}, .hooks = std::move(hooks)}; }
-
 // What opcodes() promise to be harmless with an argument of zeros and names.
 void call_everything(FakeKernel& kernel) {
   for (uint32_t opcode = 1; opcode < kOpcodeCount; ++opcode) {
@@ -59,7 +57,7 @@ TEST(FuseServer, ASecondInitIsRefused) {
 TEST(FuseServer, RequestsBeforeInitAreRefused) {
   ServedVolume served;
   served.connect();
-  FuseServer server(served.kernel().server_fd(), served.volume(), with_hooks({}));
+  FuseServer server(served.kernel().server_fd(), served.volume(), busy_readers({}));
   std::thread thread([&] { server.run(); });
   EXPECT_EQ(served.kernel().call(FUSE_GETATTR, kRoot, make_argument(fuse_getattr_in{})).error, EIO);
   EXPECT_EQ(served.kernel().init().error, 0);
@@ -71,16 +69,16 @@ TEST(FuseServer, RequestsBeforeInitAreRefused) {
 TEST(FuseServer, EachRequestGetsOneReplyWhateverTheTreeThrows) {
   ServedVolume served;
   std::atomic<int> kind = 0;
-  served.start(with_hooks({.before_execute =
-                               [&](uint32_t) {
-                                 switch (kind) {
-                                   case 1: throw std::bad_alloc();
-                                   case 2: throw std::runtime_error("the tree is on fire");
-                                   case 3: throw 42;
-                                   default: break;
-                                 }
-                               },
-                           .after_reply = {}}));
+  served.start(busy_readers({.before_execute =
+                                 [&](uint32_t) {
+                                   switch (kind) {
+                                     case 1: throw std::bad_alloc();
+                                     case 2: throw std::runtime_error("the tree is on fire");
+                                     case 3: throw 42;
+                                     default: break;
+                                   }
+                                 },
+                             .after_reply = {}}));
   for (const int error : {0, ENOMEM, EIO, EIO}) {
     call_everything(served.kernel());
     const auto reply = served.kernel().call(FUSE_GETATTR, kRoot, make_argument(fuse_getattr_in{}));
@@ -93,11 +91,11 @@ TEST(FuseServer, EachRequestGetsOneReplyWhateverTheTreeThrows) {
 
 TEST(FuseServer, AForgetThatThrowsIsNotAnswered) {
   ServedVolume served;
-  served.start(with_hooks({.before_execute =
-                               [&](uint32_t opcode) {
-                                 if (opcode == FUSE_FORGET) throw std::bad_alloc();
-                               },
-                           .after_reply = {}}));
+  served.start(busy_readers({.before_execute =
+                                 [&](uint32_t opcode) {
+                                   if (opcode == FUSE_FORGET) throw std::bad_alloc();
+                                 },
+                             .after_reply = {}}));
   const uint64_t ino = served.caller().mkdir(kRoot, "directory", 0755)->nodeid;
   const fuse_forget_one item{.nodeid = ino, .nlookup = 1};
   served.kernel().forget({&item, 1}, false);

@@ -123,7 +123,7 @@ TEST_F(Resume, ErrorsAreRecordedBeforeTheyAreAnswered) {
     for (uint32_t slot = 0; slot < 2; ++slot)
       if (served_.operation(slot).has_outcome()) recorded = served_.operation(slot).outcome().kind;
   };
-  served_.serve({.readers = 2, .on_ready = {}, .hooks = {.before_execute = {}, .after_reply = look}});
+  served_.serve(busy_readers({.before_execute = {}, .after_reply = look}));
   EXPECT_EQ(kernel().call(FUSE_UNLINK, kRoot, make_names({"nothing"})).error, ENOENT);
   while (recorded == 0) std::this_thread::yield();
   EXPECT_EQ(recorded, uint32_t(Outcome::kError));
@@ -223,7 +223,7 @@ TEST(ResumeOfTheBeginning, AnInitThatWasReadButPerhapsNotAnsweredIsAnswered) {
   const auto request = served.kernel().make_request(FUSE_INIT, 0, make_argument(argument));
   served.leave_request(0, request);
   const uint64_t unique = served.kernel().expect(request);
-  FuseServer server(served.kernel().server_fd(), served.volume(), {.readers = 2, .on_ready = {}, .hooks = {}});
+  FuseServer server(served.kernel().server_fd(), served.volume(), busy_readers());
   std::thread thread([&] { server.run(); });
   EXPECT_EQ(served.kernel().wait(unique).error, 0);
   EXPECT_TRUE(served.caller().getattr(kRoot));

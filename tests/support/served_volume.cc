@@ -14,6 +14,10 @@ ImageGeometry fake_kernel_geometry() {
   return geometry;
 }
 
+FuseServer::Options busy_readers(RequestHooks hooks) {
+  return {.readers = 2, .long_transfer = 0, .on_ready = {}, .hooks = std::move(hooks)};
+}
+
 VolumeOptions small_volume() {
   VolumeOptions options;
   options.size = 256 * kMiB;

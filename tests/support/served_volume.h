@@ -18,6 +18,9 @@ ImageGeometry fake_kernel_geometry();
 /// A volume that takes 256 MiB at most, and no thread until it is started.
 VolumeOptions small_volume();
 
+/// Two readers that serve at the same time, whatever the requests.
+FuseServer::Options busy_readers(RequestHooks hooks = {});
+
 /// A volume in this process, served to a FakeKernel. The server can be replaced while the volume stays, which is what
 /// the image looks like to a successor.
 class ServedVolume {
@@ -28,9 +31,9 @@ class ServedVolume {
   /// A new connection, with nobody at its other end yet.
   void connect();
   /// Starts a server for the connection. The first one is sent an INIT.
-  void serve(FuseServer::Options options = {.readers = 2, .on_ready = {}, .hooks = {}});
+  void serve(FuseServer::Options options = busy_readers());
   /// connect() and serve().
-  void start(FuseServer::Options options = {.readers = 2, .on_ready = {}, .hooks = {}});
+  void start(FuseServer::Options options = busy_readers());
   /// Ends the connection; the server returns.
   void stop();
 
