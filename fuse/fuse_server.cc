@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "base/log.h"
+#include "fuse/client_follower.h"
 #include "fuse/request_check.h"
 #include "fuse/request_counts.h"
 #include "fuse/translate.h"
@@ -159,10 +160,16 @@ void FuseServer::serve() {
 // for the next one. See decision "One reader waits". Whether the lock is held meanwhile depends on the request: more
 // than the analysis follows.
 void FuseServer::serve_with(Reader& reader) NO_THREAD_SAFETY_ANALYSIS {
+  ClientFollower follower;
   MutexLock waiting(waiting_mutex_);
   while (const size_t length = reader.receive()) {
     const bool is_long = reader.slot().transfer() >= options_.long_transfer;
-    if (is_long) waiting.unlock();
+    if (is_long) {
+      waiting.unlock();
+      follower.release();
+    } else {
+      follower.follow(reader.slot().header().pid);
+    }
     reader.process(length);
     if (is_long) waiting.lock();
   }
