@@ -51,7 +51,7 @@ std::vector<MountInfo> find_mounts(const std::string& runtime_dir,
     try {
       mounts.push_back(ask_mount(entry.path().string()));
     } catch (const NotServed&) {
-      // ended without cleaning up, or just now
+      continue;  // ended without cleaning up, or just now
     } catch (const std::exception& failure) {
       complain(failure.what());
     }

@@ -12,12 +12,12 @@ constexpr uint64_t kFileSizeMax = INT64_MAX;
 // The attributes as they will be once `change` has happened at `time`.
 Attr changed(Attr attr, const SetAttr& change, const Time& time) {
   const auto has = [&](SetAttr::Field field) { return (change.fields & field) != 0; };
-  const bool resized = has(SetAttr::kSize) && change.size != attr.size;
   if (has(SetAttr::kMode)) attr.mode = (attr.mode & S_IFMT) | (change.mode & 07777);
   if (has(SetAttr::kUid)) attr.uid = change.uid;
   if (has(SetAttr::kGid)) attr.gid = change.gid;
   if (has(SetAttr::kSize)) attr.size = change.size;
-  if (resized) attr.mtime = time;
+  // open(2) with O_TRUNC and ftruncate(2) leave it to us, whether the size changes or not.
+  if (has(SetAttr::kSize)) attr.mtime = time;
   if (has(SetAttr::kAtime)) attr.atime = change.atime;
   if (has(SetAttr::kAtimeNow)) attr.atime = time;
   if (has(SetAttr::kMtime)) attr.mtime = change.mtime;

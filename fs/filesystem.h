@@ -124,7 +124,12 @@ class FileSystem {
   /// Frees contents of removed or truncated files that were too large to be freed by the request itself, one bounded
   /// step per call. False when there is nothing to do. Background work.
   bool purge_step();
-  /// Called (without locks held) when there is something for purge_step() to do.
+  /// Runs work on the store that an audit must not meet.
+  size_t run_unfrozen(const std::function<size_t()>& work) {
+    const ReaderLock frozen(freeze_);
+    return work();
+  }
+  /// Called, perhaps with an inode locked, when there is something for purge_step() to do.
   void set_on_purge(std::function<void()> on_purge);
   /// The inode number that owns an inode table record now, 0 if none: for the store's on_sealed callback.
   uint64_t ino_of(BlockStore::OwnerId owner) const;
@@ -187,7 +192,8 @@ class FileSystem {
   bool drop_link(Transaction& transaction, InodeRecord& inode, const Time& time) REQUIRES(inode_locks_);
   Result<void> remove(Operation& op, uint64_t parent, std::string_view name, bool is_rmdir);
   void erase_name(uint64_t parent, uint32_t name_id) REQUIRES(inode_locks_);
-  void reap(uint64_t ino);
+  void reap(uint64_t ino) EXCLUDES(inode_locks_);
+  bool is_dead(uint64_t ino) const REQUIRES(inode_locks_);
   void free_inode(uint32_t index);
   void queue_purge(uint64_t ino);
   bool truncate_step(uint64_t ino, InodeRecord& inode) REQUIRES(inode_locks_);

@@ -55,9 +55,9 @@ bool FileSystem::drop_link(Transaction& transaction, InodeRecord& inode, const T
   const uint32_t nlink = inode.is_directory() ? 0 : inode.nlink - 1;
   transaction.set(inode.nlink, nlink);
   set_ctime(transaction, inode, time);
-  const bool is_dead = nlink == 0 && inode.lookups == 0;
-  if (is_dead) transaction.set(inode.state, InodeRecord::kDead);
-  return is_dead;
+  const bool died = nlink == 0 && inode.lookups == 0;
+  if (died) transaction.set(inode.state, InodeRecord::kDead);
+  return died;
 }
 
 void FileSystem::erase_name(uint64_t parent, uint32_t name_id) {
@@ -70,26 +70,35 @@ void FileSystem::forget(Operation& op, std::span<const Forget> items) {
   const uint64_t first = op.has_outcome() ? op.outcome().value : 0;
   for (uint64_t i = first; i < items.size(); ++i) {
     const auto [ino, lookups] = items[i];
-    bool is_dead = false;
+    bool died = false;
     {
       const InodeLockSet locks(inode_locks_, {{ino, InodeLock::kExclusive}});
       InodeRecord* inode = find_inode(ino);
       if (inode == nullptr) continue;
       const uint64_t left = inode->lookups - std::min(lookups, inode->lookups);
-      is_dead = left == 0 && inode->nlink == 0;
+      died = left == 0 && inode->nlink == 0;
       Transaction transaction = op.begin();
       transaction.set(inode->lookups, left);
-      if (is_dead) transaction.set(inode->state, InodeRecord::kDead);
+      if (died) transaction.set(inode->state, InodeRecord::kDead);
       op.commit_progress(transaction, Outcome::kItems, i + 1);
     }
-    if (is_dead) reap(ino);
+    if (died) reap(ino);
   }
 }
 
-// Frees a dead inode. Nobody finds it any more, so no lock is needed.
+// Frees a dead inode. The purge queue may hold it too: whoever comes second finds it gone.
 void FileSystem::reap(uint64_t ino) {
-  if (!store_.truncate(ino_index(ino), 0, kFreeStep)) return queue_purge(ino);
-  free_inode(ino_index(ino));
+  const uint32_t index = ino_index(ino);
+  const InodeLockSet locks(inode_locks_, {{ino, InodeLock::kExclusive}});
+  if (!is_dead(ino)) return;
+  if (!store_.truncate(index, 0, kFreeStep)) return queue_purge(ino);
+  free_inode(index);
+}
+
+bool FileSystem::is_dead(uint64_t ino) const {
+  const uint32_t index = ino_index(ino);
+  return inodes_.contains(index) && inodes_[index].state == InodeRecord::kDead &&
+         make_ino(index, inodes_[index].uses) == ino;
 }
 
 // The record may be used again: under another number, or not at all once its numbers are used up.
@@ -131,19 +140,12 @@ bool FileSystem::purge_step() {
     ino = purge_queue_.front();
     purge_queue_.pop_front();
   }
-  const uint32_t index = ino_index(ino);
-  bool is_dead = false;
   {
     const InodeLockSet locks(inode_locks_, {{ino, InodeLock::kExclusive}});
     InodeRecord* inode = find_inode(ino);
-    if (inode != nullptr) {
-      if (!truncate_step(ino, *inode)) queue_purge(ino);
-    } else {
-      is_dead = inodes_.contains(index) && inodes_[index].state == InodeRecord::kDead &&
-                make_ino(index, inodes_[index].uses) == ino;
-    }
+    if (inode != nullptr && !truncate_step(ino, *inode)) queue_purge(ino);
   }
-  if (is_dead) reap(ino);
+  reap(ino);
   return true;
 }
 

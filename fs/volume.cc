@@ -101,6 +101,8 @@ struct Volume::Parts {
 
   void run_background();
   bool background_step();
+  size_t seal(bool everything, Effort effort);
+  size_t recompress(bool everything);
   void note_sealed(BlockStore::OwnerId owner);
   void tell_settled();
   Bytes heaps() const {
@@ -192,13 +194,21 @@ void Volume::Parts::tell_settled() {
     if (const uint64_t ino = fs.ino_of(owner); ino != 0) on_settled(ino);
 }
 
+// Never while an audit looks.
+size_t Volume::Parts::seal(bool everything, Effort effort) {
+  return fs.run_unfrozen([&] { return store.seal(kSealBatch, everything, effort); });
+}
+
+size_t Volume::Parts::recompress(bool everything) {
+  return fs.run_unfrozen([&] { return store.recompress(kRecompressBatch, everything); });
+}
+
 // False when there is nothing to do now.
 bool Volume::Parts::background_step() {
   tell_settled();
   const bool purged = fs.purge_step();
-  if (store.over_hot_limit()) return store.seal(kSealBatch, true, Effort::kFast) > 0 || purged;
-  if (store.seal(kSealBatch, false, Effort::kThorough) > 0 || purged) return true;
-  return store.recompress(kRecompressBatch, false) > 0;
+  if (store.over_hot_limit()) return seal(true, Effort::kFast) > 0 || purged;
+  return seal(false, Effort::kThorough) > 0 || purged || recompress(false) > 0;
 }
 
 void Volume::settle() {
@@ -207,9 +217,9 @@ void Volume::settle() {
   }
   // A background thread may hold a block for a moment: then it is queued again, and found again.
   for (int round = 0; round < 1000 && (parts.store.hot_bytes() > 0 || parts.store.recompress_backlog() > 0); ++round) {
-    while (parts.store.hot_bytes() > 0 && parts.store.seal(kSealBatch, true, Effort::kThorough) == kSealBatch) {
+    while (parts.store.hot_bytes() > 0 && parts.seal(true, Effort::kThorough) == kSealBatch) {
     }
-    while (parts.store.recompress(kSealBatch, true) == kSealBatch) {
+    while (parts.recompress(true) == kRecompressBatch) {
     }
   }
   parts.tell_settled();

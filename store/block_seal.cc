@@ -77,7 +77,7 @@ void BlockStore::seal_entry(const HotQueue::Entry& entry, uint32_t age_min, Effo
   stripe.mutex.unlock_shared();
   if (!is_queued) return;
   if (!is_cold) return hot_queue_.push_again(entry, age.tick);
-  const auto sealed = make_sealed(contents, slot_id, effort);
+  const auto sealed = make_sealed(contents, slot_id, effort, true);
   if (!sealed || !publish_snapshot(entry, {slot_id, word, age.generation, contents}, *sealed))
     return hot_queue_.push_again(entry, hot_queue_.now());
   if (on_sealed_) on_sealed_(entry.owner);
@@ -100,7 +100,7 @@ void BlockStore::recompress_entry(const HotQueue::Entry& entry, uint32_t age_min
   stripe.mutex.unlock_shared();
   if (!is_queued) return;
   if (!is_cold) return fast_queue_.push_again(entry, age.tick);
-  const auto sealed = make_sealed(contents, slot_id, Effort::kThorough);
+  const auto sealed = make_sealed(contents, slot_id, Effort::kThorough, true);
   if (!sealed) return;
   if (sealed->word.has_object() && pool_.class_size(pool_.size(sealed->word.handle())) >= pool_.class_size(object_size))
     return pool_.free(sealed->word.handle());
@@ -132,7 +132,7 @@ bool BlockStore::publish_snapshot(const HotQueue::Entry& entry, const Snapshot& 
 // The fill word is durable for same-filled blocks only, and must be right whenever the form says so.
 void BlockStore::publish_sealed(BlockMap& map, BlockSlot& slot, const Piece& piece, const Sealed& sealed) {
   if (sealed.word.form() == BlockForm::kSameFilled) {
-    // Only a write of the whole block changes a fill, and it is redone after a crash: it may leave a hole meanwhile.
+    // Only a write of the whole block comes here with another fill; it is redone after a crash, so a hole may be seen.
     if (word_of(slot).form() == BlockForm::kSameFilled && slot.auxiliary != sealed.fill)
       publish(map, slot, BlockWord());
     slot.auxiliary = sealed.fill;
@@ -146,10 +146,11 @@ void BlockStore::publish_sealed(BlockMap& map, BlockSlot& slot, const Piece& pie
   slot.auxiliary = std::bit_cast<uint64_t>(age);
 }
 
-Result<BlockStore::Sealed> BlockStore::make_sealed(std::span<const std::byte> contents, uint32_t slot_id,
-                                                   Effort effort) {
+Result<BlockStore::Sealed> BlockStore::make_sealed(std::span<const std::byte> contents, uint32_t slot_id, Effort effort,
+                                                   bool may_fill) {
   const auto length = uint32_t(contents.size());
-  if (const auto word = same_filled(contents)) return Sealed{BlockWord(BlockForm::kSameFilled, length, 0), *word};
+  if (const auto word = may_fill ? same_filled(contents) : std::nullopt)
+    return Sealed{BlockWord(BlockForm::kSameFilled, length, 0), *word};
   const Codec* codec = effort == Effort::kFast ? codecs_.fast : codecs_.thorough;
   const bool again = codec != codecs_.thorough;
   if (codec != nullptr && length >= kCompressMin) {

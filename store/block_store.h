@@ -186,7 +186,7 @@ class BlockStore {
   bool is_current(const BlockSlot& slot, const Snapshot& snapshot) const;
   bool publish_snapshot(const HotQueue::Entry& entry, const Snapshot& snapshot, const Sealed& sealed);
   void publish_sealed(BlockMap& map, BlockSlot& slot, const Piece& piece, const Sealed& sealed);
-  Result<Sealed> make_sealed(std::span<const std::byte> contents, uint32_t slot_id, Effort effort);
+  Result<Sealed> make_sealed(std::span<const std::byte> contents, uint32_t slot_id, Effort effort, bool may_fill);
   Result<Handle> store_sealed(std::span<const std::byte> bytes, CodecId codec, uint32_t slot_id);
 
   DurableTable<BlockSlot> slots_;

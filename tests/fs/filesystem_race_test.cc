@@ -66,6 +66,33 @@ TEST(FileSystemRace, ManyRequestsOnTheSameFewNamesKeepTheTreeSound) {
   rig.expect_sound();
 }
 
+TEST(FileSystemRace, FilesThatAreCutAndRemovedAtOnceAreFreedOnce) {
+  FsRig rig;
+  rig.volume().start();
+  {
+    std::vector<std::jthread> threads;
+    for (uint32_t slot = 0; slot < 3; ++slot)
+      threads.emplace_back([&, slot] {
+        FileSystem& fs = rig.fs();
+        const std::vector<std::byte> data(120'000, std::byte(1));
+        for (int round = 0; round < 60; ++round) {
+          const std::string name = "file" + std::to_string(slot);
+          const auto create = [&](Operation& op) { return fs.create(op, kRoot, name, 0644, true); };
+          const uint64_t ino = rig.run(create, slot)->ino;
+          for (uint64_t i = 0; i < 12; ++i)
+            rig.run([&](Operation& op) { return fs.write(op, ino, i * data.size(), data); }, slot);
+          rig.run([&](Operation& op) { return fs.setattr(op, ino, {.fields = SetAttr::kSize, .size = 0}); }, slot);
+          rig.run([&](Operation& op) { return fs.unlink(op, kRoot, name); }, slot);
+          rig.forget(ino, 1, slot);
+        }
+      });
+  }
+  rig.volume().stop();
+  rig.volume().settle();
+  EXPECT_EQ(rig.fs().files(), 1U);
+  rig.expect_sound();
+}
+
 TEST(FileSystemRace, TheAuditStopsTheWorldAndLetsItGoOn) {
   FsRig rig;
   rig.volume().start();

@@ -67,6 +67,15 @@ TEST(FileSystem, TruncationLeavesNothingBehindEvenWhenItTakesSteps) {
   rig.expect_sound();
 }
 
+TEST(FileSystem, TruncatingToTheSameSizeStillChangesTheTimes) {
+  FsRig rig;
+  const uint64_t ino = rig.create(kRoot, "stamp")->ino;
+  const Time made = rig.fs().getattr(ino)->mtime;
+  rig.clock().advance(std::chrono::seconds(1));
+  EXPECT_GT(rig.truncate(ino, 0)->mtime, made);
+  EXPECT_GT(rig.fs().getattr(ino)->ctime, made);
+}
+
 TEST(FileSystem, NamesAreCheckedAsPosixAsks) {
   FsRig rig;
   const std::string longest(255, 'n');
