@@ -30,6 +30,12 @@ def first_line(arguments):
     return (done.stdout or done.stderr).splitlines()[0] if done.stdout or done.stderr else "unknown"
 
 
+def idle_polling():
+    """How long an idle CPU of a virtual machine waits awake; with 0, waking the other side of a request is slow."""
+    path = "/sys/module/haltpoll/parameters/guest_halt_poll_ns"
+    return f", guest_halt_poll_ns {commands.read_text(path)}" if os.path.exists(path) else ""
+
+
 def header(file_systems, notes):
     """What a reader needs to judge the figures: machine, versions, command line."""
     memory = next(line.split()[1] for line in commands.read_text("/proc/meminfo").splitlines()
@@ -37,7 +43,7 @@ def header(file_systems, notes):
     lines = [
         f"command:  {' '.join(sys.argv)}",
         f"machine:  Linux {platform.release()} {platform.machine()}, {os.cpu_count()} CPUs, "
-        f"{int(memory) // 1024} MiB RAM, load {os.getloadavg()[0]:.2f}",
+        f"{int(memory) // 1024} MiB RAM, load {os.getloadavg()[0]:.2f}{idle_polling()}",
         f"commit:   {first_line(['git', '-C', os.path.dirname(__file__), 'describe', '--always', '--dirty'])}",
         f"tools:    {first_line(['cc', '--version'])}; {first_line(['tar', '--version'])}; "
         f"{first_line(['make', '--version'])}",
