@@ -20,7 +20,7 @@ constexpr const char* kOptionsHelp =
   logical=BYTES        cap on the bytes of files before compression (default none)
   hot=BYTES            what may sit uncompressed, % of size (default the smaller of 256M and size/8)
   block=BYTES          unit of compression, a power of two from 4K to 128K (default 32K)
-  codec=NAME           for settled contents: lz4, zstd, zstd:LEVEL or none (default zstd:3)
+  codec=NAME           for settled contents: lz4, zstd, zstd:LEVEL or none (default zstd:3 for 16M of each file)
   uid= gid= mode=      owner and octal mode of the root directory (default yours, and 1777)
   allow_other          let other users in; the kernel then checks permissions
   default_permissions  have the kernel check permissions in any case

@@ -27,6 +27,8 @@ constexpr Bytes kSizeFloor = 16 * kMiB;
 // Heap, stacks and libraries of the two processes, and what keeps deleting possible at the cap.
 constexpr Bytes kProcessesAndReserve = 12 * kMiB;
 constexpr Bytes kCapacityMin = 64 * kGiB;
+// Large files are read in sequence by somebody who waits: behind this they keep lz4. See decision "Two codecs".
+constexpr uint64_t kDefaultCodecEnd = 16 * kMiB;
 // The pool's location words reach an arena of just under 1 TiB, four times the capacity.
 constexpr Bytes kSizeMax = 240 * kGiB;
 constexpr size_t kNameMax = 64;
@@ -72,6 +74,7 @@ void set_block(Draft& draft, const Setting& setting) {
 void set_codec(Draft& draft, const Setting& setting) {
   try {
     draft.options.codec = parse_codec(*setting.value);
+    draft.options.codec_chosen = true;
   } catch (const std::invalid_argument& error) {
     refuse(setting, std::string("does not do: ") + error.what());
   }
@@ -194,13 +197,14 @@ Options resolve_options(std::string name, std::string mountpoint, const std::vec
 }
 
 std::string format_options(const Options& options) {
-  std::string codec = "none";
-  if (options.codec.id == CodecId::kLz4) codec = "lz4";
-  if (options.codec.id == CodecId::kZstd) codec = "zstd:" + std::to_string(options.codec.level);
+  std::string codec = ",codec=none";
+  if (options.codec.id == CodecId::kLz4) codec = ",codec=lz4";
+  if (options.codec.id == CodecId::kZstd) codec = ",codec=zstd:" + std::to_string(options.codec.level);
+  if (!options.codec_chosen) codec.clear();
   std::array<char, 16> mode{};
   *std::to_chars(mode.data(), mode.data() + mode.size() - 1, options.mode, 8).ptr = '\0';
-  std::string text = "size=" + std::to_string(options.size) + ",block=" + std::to_string(options.block_size) +
-                     ",codec=" + codec + ",uid=" + std::to_string(options.uid) + ",gid=" + std::to_string(options.gid) +
+  std::string text = "size=" + std::to_string(options.size) + ",block=" + std::to_string(options.block_size) + codec +
+                     ",uid=" + std::to_string(options.uid) + ",gid=" + std::to_string(options.gid) +
                      ",mode=" + mode.data() + ",fsname=" + options.source + ",subtype=" + options.subtype;
   if (options.logical != 0) text += ",logical=" + std::to_string(options.logical);
   if (options.hot != 0) text += ",hot=" + std::to_string(options.hot);
@@ -260,6 +264,7 @@ VolumeOptions volume_options(const Options& options) {
   volume.logical = options.logical;
   volume.hot = options.hot;
   volume.codec = options.codec;
+  volume.codec_end = options.codec_chosen ? 0 : kDefaultCodecEnd;
   volume.workers = std::max(options.readers / 2, 1U);
   volume.root = {.root_uid = options.uid, .root_gid = options.gid, .root_mode = options.mode};
   return volume;

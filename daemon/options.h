@@ -51,7 +51,8 @@ struct Options {
   Bytes hot = 0;      ///< 0 leaves the choice to the volume
   Bytes block_size = 32 * kKiB;
   CodecChoice codec{CodecId::kZstd, 3};
-  uint32_t readers = 1;  ///< threads that serve the kernel, one request slot each
+  bool codec_chosen = false;  ///< by codec=: then it is for all of each file
+  uint32_t readers = 1;       ///< threads that serve the kernel, one request slot each
   uint32_t uid = 0;
   uint32_t gid = 0;
   uint32_t mode = 01777;

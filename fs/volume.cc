@@ -35,6 +35,7 @@ BlockStoreOptions store_options(const Image& image, const VolumeOptions& options
   return {.block_size = image.geometry().block_size,
           .hot_limit = options.hot != 0 ? options.hot : std::min(kHotMax, options.size / 8),
           .cold_age = options.cold_age,
+          .thorough_end = options.codec_end != 0 ? options.codec_end : UINT64_MAX,
           .logical_limit = options.logical};
 }
 

@@ -24,6 +24,8 @@ struct VolumeOptions {
   std::chrono::milliseconds cold_age{1000};
   /// For what settles in the background; what cannot wait is compressed with lz4 first, unless this is "none".
   CodecChoice codec{CodecId::kZstd, 3};
+  /// Where the codec ends in each file; what lies behind keeps lz4. 0: nowhere.
+  uint64_t codec_end = 0;
   uint32_t workers = 1;  ///< background threads
   /// Count the heaps and stacks of the server and the holder. Off for tests in processes that hold other things too.
   bool count_heaps = true;

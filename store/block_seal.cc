@@ -77,7 +77,7 @@ void BlockStore::seal_entry(const HotQueue::Entry& entry, uint32_t age_min, Effo
   stripe.mutex.unlock_shared();
   if (!is_queued) return;
   if (!is_cold) return hot_queue_.push_again(entry, age.tick);
-  const auto sealed = make_sealed(contents, slot_id, effort, true);
+  const auto sealed = make_sealed(contents, slot_id, effort_for(entry.index, effort), true);
   if (!sealed || !publish_snapshot(entry, {slot_id, word, age.generation, contents}, *sealed))
     return hot_queue_.push_again(entry, hot_queue_.now());
   if (on_sealed_) on_sealed_(entry.owner);
@@ -106,6 +106,10 @@ void BlockStore::recompress_entry(const HotQueue::Entry& entry, uint32_t age_min
     return pool_.free(sealed->word.handle());
   if (publish_snapshot(entry, {slot_id, word, age.generation, contents}, *sealed) && on_sealed_)
     on_sealed_(entry.owner);
+}
+
+Effort BlockStore::effort_for(uint64_t index, Effort effort) const {
+  return index >= options_.thorough_end / options_.block_size ? Effort::kFastForGood : effort;
 }
 
 bool BlockStore::is_current(const BlockSlot& slot, const Snapshot& snapshot) const {
@@ -151,8 +155,8 @@ Result<BlockStore::Sealed> BlockStore::make_sealed(std::span<const std::byte> co
   const auto length = uint32_t(contents.size());
   if (const auto word = may_fill ? same_filled(contents) : std::nullopt)
     return Sealed{BlockWord(BlockForm::kSameFilled, length, 0), *word};
-  const Codec* codec = effort == Effort::kFast ? codecs_.fast : codecs_.thorough;
-  const bool again = codec != codecs_.thorough;
+  const Codec* codec = effort == Effort::kThorough ? codecs_.thorough : codecs_.fast;
+  const bool again = effort == Effort::kFast && codecs_.fast != codecs_.thorough;
   if (codec != nullptr && length >= kCompressMin) {
     const auto target = scratch(ScratchUse::kCompressed, length - 1);
     const auto size = uint32_t(codec->compress(contents, target));

@@ -79,6 +79,7 @@ void BlockStore::attach_slot(uint32_t slot_id) {
   count(map, BlockWord(), 0, word);
   if (word.form() == BlockForm::kRaw) touch(slot, {owner, slot.index, 0}, true);
   const bool again = word.form() == BlockForm::kCompressed && codecs_.thorough != nullptr &&
+                     effort_for(slot.index, Effort::kThorough) == Effort::kThorough &&
                      tag_codec(pool_.tag(word.handle())) != codecs_.thorough->id();
   if (!again) return;
   BlockAge age{.generation = 0, .ticket = 0, .tick = hot_queue_.now() & HotQueue::kTickMask};

@@ -29,14 +29,16 @@ struct StoreCodecs {
   std::function<const Codec*(CodecId)> reader;
 };
 
-/// How much work sealing may take.
-enum class Effort { kFast, kThorough };
+/// How much work sealing may take. kFast is done again thoroughly later, kFastForGood is not.
+enum class Effort { kFast, kFastForGood, kThorough };
 
 struct BlockStoreOptions {
   Bytes block_size = 32 * kKiB;
   Bytes hot_limit = 64 * kMiB;               ///< beyond it writers seal the oldest blocks themselves
   std::chrono::milliseconds cold_age{1000};  ///< a block not written for so long is sealed in the background
-  Bytes logical_limit = 0;                   ///< cap on the bytes stored, before compression; 0 is none
+  /// Where the thorough codec ends in each file: what lies behind is sealed fast, for good.
+  uint64_t thorough_end = UINT64_MAX;
+  Bytes logical_limit = 0;  ///< cap on the bytes stored, before compression; 0 is none
 };
 
 /// What the store holds, in zram's words where zram has the thing (zram.rst, mm_stat).
@@ -183,6 +185,7 @@ class BlockStore {
   // block_seal.cc
   void seal_entry(const HotQueue::Entry& entry, uint32_t age_min, Effort effort);
   void recompress_entry(const HotQueue::Entry& entry, uint32_t age_min);
+  Effort effort_for(uint64_t index, Effort effort) const;
   bool is_current(const BlockSlot& slot, const Snapshot& snapshot) const;
   bool publish_snapshot(const HotQueue::Entry& entry, const Snapshot& snapshot, const Sealed& sealed);
   void publish_sealed(BlockMap& map, BlockSlot& slot, const Piece& piece, const Sealed& sealed);

@@ -176,7 +176,7 @@ Result<void> BlockStore::write_sealed(const Piece& piece, std::span<const std::b
   }
   // A fill that changes leaves a hole for a moment, which only a write of the whole block can make good after a crash.
   const bool may_fill = contents.data() == data.data();
-  const auto sealed = make_sealed(contents, slot_id, Effort::kFast, may_fill);
+  const auto sealed = make_sealed(contents, slot_id, effort_for(piece.index, Effort::kFast), may_fill);
   WriterLock lock(stripe.mutex);
   BlockMap& map = stripe.maps[piece.owner];
   if (!sealed) {

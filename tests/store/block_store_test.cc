@@ -47,6 +47,7 @@ class BlockStoreTest : public testing::TestWithParam<Bytes> {
                                           BlockStoreOptions{.block_size = GetParam(),
                                                             .hot_limit = hot_limit,
                                                             .cold_age = std::chrono::seconds(1),
+                                                            .thorough_end = thorough_end_,
                                                             .logical_limit = logical_limit});
     store_->attach([this](BlockStore::OwnerId owner) { return owner != dead_owner_; });
   }
@@ -75,6 +76,7 @@ class BlockStoreTest : public testing::TestWithParam<Bytes> {
   std::unique_ptr<BlockStore> store_;
   std::map<BlockStore::OwnerId, Contents> model_;
   BlockStore::OwnerId dead_owner_ = 0;
+  uint64_t thorough_end_ = UINT64_MAX;
 };
 
 TEST_P(BlockStoreTest, AgreesWithAVectorOfBytes) {
@@ -142,6 +144,23 @@ TEST_P(BlockStoreTest, SealingChoosesTheFormThatTheContentsDeserve) {
   EXPECT_EQ(store_->stored_bytes(2), GetParam());
   EXPECT_LT(store_->stored_bytes(3), GetParam() / 2);
   for (const BlockStore::OwnerId owner : {1U, 2U, 3U}) expect_contents(owner);
+}
+
+TEST_P(BlockStoreTest, BehindTheThoroughEndTheFastCodecIsForGood) {
+  thorough_end_ = 2 * GetParam();
+  open(64 * kMiB, 4 * kMiB, 0);
+  Contents text(4 * GetParam());
+  for (size_t i = 0; i < text.size(); ++i) text[i] = std::byte("compressible "[(i * i / 7) % 13]);
+  write(1, 0, text);
+  store_->seal(10, true, Effort::kFast);
+  EXPECT_EQ(store_->recompress_backlog(), 2U);
+  store_->recompress(10, true);
+  EXPECT_EQ(store_->recompress_backlog(), 0U);
+  open(64 * kMiB, 4 * kMiB, 0);
+  store_->recompress(10, true);
+  EXPECT_EQ(store_->recompress_backlog(), 0U);
+  expect_contents(1);
+  expect_sound();
 }
 
 TEST_P(BlockStoreTest, BlocksAreSealedOnlyOnceTheyAreCold) {
