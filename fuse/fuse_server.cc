@@ -128,7 +128,8 @@ void FuseServer::adopt_init(std::span<const std::byte> init, bool is_new) {
 void FuseServer::finish_requests_left() {
   for (const bool forgets : {true, false}) {
     for (const auto& reader : readers_)
-      if (reader->slot().is_pending() && is_forget(reader->slot()) == forgets) reader->process_again();
+      if (reader->slot().is_pending() && is_forget(reader->slot()) == forgets)
+        reader->process_again(options_.attempts_max);
   }
   // A server that died in the very end of a request left an intent whose request is gone.
   for (const RequestSlot& slot : slots_)

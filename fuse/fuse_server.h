@@ -23,6 +23,8 @@ class FuseServer {
     /// Another reader waits for the next request while one moves so many bytes or more: waking a thread takes up to
     /// 100 us, copying or decompressing a block of 32 KiB 2 to 30 us. 0: always.
     uint32_t long_transfer = 128 * kKiB;
+    /// A request that was left over by so many servers is answered with EIO, not executed once more.
+    uint32_t attempts_max = 3;
     std::function<void()> on_ready;  ///< once the mount is usable: INIT was answered, or replayed and all finished
     RequestHooks hooks;
   };

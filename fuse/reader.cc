@@ -20,9 +20,6 @@ namespace ztmpfs {
 
 namespace {
 
-// A request that was tried so often, and ended with the server each time, is not tried again.
-constexpr uint32_t kAttemptsMax = 3;
-
 // No id of the kernel's: those of requests count up by two from 2.
 constexpr uint64_t kReplayUnique = 0x7ffffffffffffffe;
 
@@ -111,14 +108,14 @@ void Reader::process(size_t length) {
   answer(length, false);
 }
 
-void Reader::process_again() {
+void Reader::process_again(uint32_t attempts_max) {
   const fuse_in_header& header = slot_.header();
   operation_.emplace(image_, slot_.request(), Caller{.uid = header.uid, .gid = header.gid});
   auto& attempts = slot_.request().attempts;
   const uint32_t attempt = attempts.load(std::memory_order_relaxed) + 1;
   attempts.store(attempt, std::memory_order_release);
   // With an outcome there is only a reply to be sent, but for a FORGET, which may have more to do.
-  const bool is_poisonous = attempt >= kAttemptsMax && (!operation_->has_outcome() || is_forget(header.opcode));
+  const bool is_poisonous = attempt >= attempts_max && (!operation_->has_outcome() || is_forget(header.opcode));
   if (is_poisonous) log(LogLevel::kError, "given up, after it ended the server repeatedly: " + describe(header));
   answer(std::min<size_t>(header.len, slot_.request_space().size()), is_poisonous);
 }

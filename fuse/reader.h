@@ -45,8 +45,9 @@ class Reader {
   size_t receive();
   /// Answers the request in the slot, whatever it is, and finishes it.
   void process(size_t length);
-  /// Finishes a request that a former server left in the slot.
-  void process_again();
+  /// Finishes a request that a former server left in the slot; without executing it if that is tried for the
+  /// `attempts_max`th time, since it ended the server each time.
+  void process_again(uint32_t attempts_max);
 
   const RequestSlot& slot() const { return slot_; }
 
