@@ -38,9 +38,7 @@ FileSystem::~FileSystem() = default;
 InodeRecord* FileSystem::find_inode(uint64_t ino) const {
   if (!inodes_.contains(ino_index(ino))) return nullptr;
   InodeRecord& inode = inodes_[ino_index(ino)];
-  const bool is_it = std::atomic_ref(inode.state).load(std::memory_order_acquire) == InodeRecord::kUsed &&
-                     make_ino(ino_index(ino), inode.uses) == ino;
-  return is_it ? &inode : nullptr;
+  return inode.ino_if(InodeRecord::kUsed, ino_index(ino)) == ino ? &inode : nullptr;
 }
 
 Result<InodeRecord*> FileSystem::find_directory(uint64_t ino) const {
@@ -148,8 +146,7 @@ Bytes FileSystem::metadata_bytes() const { return inodes_.allocator().resident()
 uint64_t FileSystem::ino_of(BlockStore::OwnerId owner) const {
   const InodeLockSet locks(inode_locks_, {{owner, InodeLock::kShared}});
   if (!inodes_.contains(owner)) return 0;
-  const InodeRecord& inode = inodes_[owner];
-  return inode.state == InodeRecord::kUsed ? make_ino(owner, inode.uses) : 0;
+  return inodes_[owner].ino_if(InodeRecord::kUsed, owner);
 }
 
 }  // namespace ztmpfs

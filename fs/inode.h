@@ -2,7 +2,10 @@
 
 #include <sys/stat.h>
 
+#include <atomic>
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "fs/attr.h"
 
@@ -42,6 +45,14 @@ struct InodeRecord {
   uint32_t btime_nanoseconds;
   uint64_t reserved[2];
 
+  /// The number of the inode that the record is while in `wanted`, 0 in another state. A reader that knows the record
+  /// from an earlier life may meet the next one being written, under its parent's lock only: hence atomic, state first.
+  uint64_t ino_if(State wanted, uint32_t index);
+
+  /// Clears a free record for its next life. `state` stays kFree, and `uses` is never less than it was: after a crash
+  /// an old number would come back.
+  void begin_life(uint32_t new_uses);
+
   bool is_directory() const { return S_ISDIR(mode); }
   bool is_regular() const { return S_ISREG(mode); }
   bool is_symlink() const { return S_ISLNK(mode); }
@@ -51,5 +62,16 @@ static_assert(sizeof(InodeRecord) == 128);
 /// Inode numbers: never the same one twice, and the record is found without an index.
 inline uint64_t make_ino(uint32_t index, uint32_t uses) { return uint64_t(uses - 1) << 32 | index; }
 inline uint32_t ino_index(uint64_t ino) { return uint32_t(ino); }
+
+inline uint64_t InodeRecord::ino_if(State wanted, uint32_t index) {
+  if (std::atomic_ref(state).load(std::memory_order_acquire) != wanted) return 0;
+  return make_ino(index, std::atomic_ref(uses).load(std::memory_order_relaxed));
+}
+
+inline void InodeRecord::begin_life(uint32_t new_uses) {
+  std::atomic_ref(uses).store(new_uses, std::memory_order_relaxed);
+  constexpr size_t kIdentity = offsetof(InodeRecord, mode);
+  std::memset(reinterpret_cast<std::byte*>(this) + kIdentity, 0, sizeof(InodeRecord) - kIdentity);
+}
 
 }  // namespace ztmpfs

@@ -128,15 +128,9 @@ Result<uint32_t> FileSystem::allocate_inode(const InodeRecord& parent, const Cal
   if (index == 0) return fail(std::errc::no_space_on_device);
   InodeRecord& inode = inodes_[index];
   const uint32_t floor = image_.header().inode_generation_floor.load(std::memory_order_relaxed);
-  const uint32_t uses = std::max(inode.uses, floor) + 1;
   const bool is_directory = S_ISDIR(what.mode);
   const bool inherits_group = (parent.mode & S_ISGID) != 0;
-  // `uses` is never 0 in between: after a crash an old number would come back.
-  inode.uses = uses;
-  std::atomic_signal_fence(std::memory_order_seq_cst);
-  InodeRecord fresh{};
-  fresh.uses = uses;
-  inode = fresh;
+  inode.begin_life(std::max(inode.uses, floor) + 1);
   inode.mode = what.mode | (is_directory && inherits_group ? S_ISGID : 0);
   inode.nlink = is_directory ? 2 : 1;
   inode.uid = caller.uid;

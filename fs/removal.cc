@@ -97,8 +97,7 @@ void FileSystem::reap(uint64_t ino) {
 
 bool FileSystem::is_dead(uint64_t ino) const {
   const uint32_t index = ino_index(ino);
-  return inodes_.contains(index) && inodes_[index].state == InodeRecord::kDead &&
-         make_ino(index, inodes_[index].uses) == ino;
+  return inodes_.contains(index) && inodes_[index].ino_if(InodeRecord::kDead, index) == ino;
 }
 
 // The record may be used again: under another number, or not at all once its numbers are used up.
