@@ -131,7 +131,7 @@ void Reader::answer(size_t length, bool is_poisonous) {
       if (verdict == RequestVerdict::kServe && !is_poisonous && opcode != FUSE_INIT) execute(length);
       if (opcode_info(opcode)->answered && !has_replied_) reply_error(EIO);
     }
-    count_request(slot_, opcode);
+    if (!has_replied_) count_request(slot_, opcode);
     if (hooks_.after_reply) hooks_.after_reply(opcode);
   }
   // In this order: a request that is not in the slot any more has no outcome that counts.
@@ -163,6 +163,8 @@ ssize_t Reader::send(const iovec* parts, int count) {
   }
   has_replied_ = true;
   if (is_mute_) return length;
+  // Before the reply: who has it finds the request counted.
+  count_request(slot_, slot_.header().opcode);
   if (init_flags_ != 0 && count > 1) static_cast<fuse_init_out*>(parts[1].iov_base)->flags |= init_flags_;
   ssize_t sent = 0;
   do sent = ::writev(fd_, parts, count);

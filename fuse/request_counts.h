@@ -16,7 +16,7 @@ std::map<std::string, uint64_t> request_counts(std::span<const RequestSlot> slot
 /// FORGET and BATCH_FORGET requests executed.
 uint64_t forget_count(std::span<const RequestSlot> slots);
 
-/// Takes note of a finished request of this slot; the slot's own thread only.
+/// Takes note of a request of this slot, once; the slot's own thread only.
 void count_request(const RequestSlot& slot, uint32_t opcode);
 
 }  // namespace ztmpfs
