@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <stdexcept>
 
+#include "base/mountpoint_path.h"
 #include "base/runtime_dir.h"
 #include "ctl/control_client.h"
 
@@ -29,15 +30,6 @@ MountInfo ask_mount(const std::string& socket_path) {
   } catch (const std::exception&) {
     throw std::runtime_error("what answers on " + socket_path + " is not ztmpfs");
   }
-}
-
-// The path without symbolic links, but for its last component: that is the mount, which may not answer.
-std::string mountpoint_path(const std::string& text) {
-  std::filesystem::path full = std::filesystem::absolute(text).lexically_normal();
-  if (!full.has_filename()) full = full.parent_path();
-  std::error_code error;
-  const std::filesystem::path parent = std::filesystem::canonical(full.parent_path(), error);
-  return error ? full.string() : (parent / full.filename()).string();
 }
 
 }  // namespace

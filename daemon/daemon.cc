@@ -42,7 +42,7 @@ Daemon::Daemon(const Options& options, UniqueFd fuse, ImageFiles image, const st
       fuse_fd_(std::move(fuse)),
       volume_(std::move(image), volume_options(options), clock_, holder_pid_),
       fuse_(fuse_fd_.get(), volume_, fuse_options(volume_, [this] { asio::post(io_, [this] { on_usable(); }); })),
-      housekeeping_(volume_, holder_pid_),
+      housekeeping_(volume_),
       signals_(io_),
       tick_(io_),
       patience_(io_),

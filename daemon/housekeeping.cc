@@ -16,7 +16,7 @@ constexpr std::chrono::milliseconds kIdleInterval{1000};
 
 }  // namespace
 
-Housekeeping::Housekeeping(Volume& volume, pid_t holder) : volume_(volume), holder_(holder) {}
+Housekeeping::Housekeeping(Volume& volume) : volume_(volume) {}
 
 std::chrono::milliseconds Housekeeping::tick(uint64_t requests) {
   idle_steps_ = requests == requests_ ? idle_steps_ + 1 : 0;
@@ -28,7 +28,7 @@ std::chrono::milliseconds Housekeeping::tick(uint64_t requests) {
   if (idle_steps_ > kIdleSteps) return kIdleInterval;
   if (idle_steps_ <= kSettlingSteps || idle_steps_ == kIdleSteps) {
     trim_heap();
-    volume_.budget().set_overhead(anonymous_memory(::getpid()) + anonymous_memory(holder_));
+    volume_.measure_overhead();
   }
   return kInterval;
 }

@@ -1,7 +1,5 @@
 #pragma once
 
-#include <sys/types.h>
-
 #include <chrono>
 #include <cstdint>
 
@@ -14,8 +12,7 @@ namespace ztmpfs {
 /// memory, the stock of free spans. Costs next to nothing while the mount is idle. Used by one thread.
 class Housekeeping {
  public:
-  /// `holder` is the pid of the holder.
-  Housekeeping(Volume& volume, pid_t holder);
+  explicit Housekeeping(Volume& volume);
 
   /// One step. `requests` is a number that grows with each request. Returns after how long the next step is due.
   std::chrono::milliseconds tick(uint64_t requests);
@@ -31,7 +28,6 @@ class Housekeeping {
   static constexpr Bytes kHeapSlack = 2 * kMiB;  // with more free memory than this the heap is trimmed at any time
 
   Volume& volume_;
-  const pid_t holder_;
   uint64_t requests_ = 0;
   unsigned idle_steps_ = 0;
   unsigned calm_steps_ = 0;  // without open blocks

@@ -14,6 +14,7 @@
 #include <string_view>
 
 #include "base/log.h"
+#include "base/mountpoint_path.h"
 #include "daemon/fusermount.h"
 #include "daemon/mount_table.h"
 
@@ -29,15 +30,6 @@ constexpr std::string_view kReadAheadKiB = "4096";
 std::string reason() { return std::strerror(errno); }
 
 bool is_root() { return ::geteuid() == 0; }
-
-// Where `path` leads without looking at its last component, which may be a mount that does not answer.
-std::string absolute_without_last(const std::string& path) {
-  std::filesystem::path full = std::filesystem::absolute(path).lexically_normal();
-  if (!full.has_filename()) full = full.parent_path();
-  std::error_code error;
-  const std::filesystem::path parent = std::filesystem::canonical(full.parent_path(), error);
-  return error ? full.string() : (parent / full.filename()).string();
-}
 
 void refuse_if_mounted(const std::string& path) {
   const auto table = read_mount_table();
@@ -102,7 +94,7 @@ bool MountPoint::is_mounted() const {
 }
 
 std::string check_mountpoint(const std::string& path) {
-  refuse_if_mounted(absolute_without_last(path));
+  refuse_if_mounted(mountpoint_path(path));
   std::error_code error;
   const std::string full = std::filesystem::canonical(path, error).string();
   if (error) throw std::runtime_error("mount point " + path + ": " + error.message());

@@ -59,53 +59,61 @@ std::optional<std::chrono::milliseconds> BlockStore::until_work() const {
   return std::min(*cold, *again);
 }
 
-// Copies the contents under the lock, compresses outside of it, then publishes if nobody wrote meanwhile.
-void BlockStore::seal_entry(const HotQueue::Entry& entry, uint32_t age_min, Effort effort) {
+// The block that an entry of `queue` leads to, its contents copied under the lock. Nothing if it is not the one that
+// was queued, cannot be read (who reads it gets the error), or has to wait: then it is queued again.
+std::optional<BlockStore::Snapshot> BlockStore::take_snapshot(HotQueue& queue, const HotQueue::Entry& entry,
+                                                              uint32_t age_min) {
+  const bool is_open = &queue == &hot_queue_;
   Stripe& stripe = stripe_of(entry.owner);
-  if (!stripe.mutex.try_lock_shared()) return hot_queue_.push_again(entry, entry.tick);
+  if (!stripe.mutex.try_lock_shared()) {
+    queue.push_again(entry, entry.tick);
+    return std::nullopt;
+  }
   const auto map = stripe.maps.find(entry.owner);
   const uint32_t slot_id = map == stripe.maps.end() ? 0 : map->second.find(entry.index);
   const BlockWord word = slot_id == 0 ? BlockWord() : word_of(slots_[slot_id]);
-  const BlockAge age = word.form() == BlockForm::kRaw ? age_of(slots_[slot_id]) : BlockAge{};
-  const bool is_queued = word.form() == BlockForm::kRaw && age.ticket == entry.ticket;
-  const bool is_cold = HotQueue::age(hot_queue_.now(), age.tick) >= age_min;
+  const bool has_age = is_open ? word.form() == BlockForm::kRaw : word.is_sealed_object();
+  const BlockAge age = has_age ? age_of(slots_[slot_id]) : BlockAge{};
+  bool is_queued = has_age && age.ticket == entry.ticket;
+  const bool is_cold = HotQueue::age(queue.now(), age.tick) >= age_min;
   const auto contents = scratch(ScratchUse::kContents, word.length());
+  uint32_t object_size = 0;
   if (is_queued && is_cold) {
-    const Pin pin = pool_.pin(word.handle());
-    std::memcpy(contents.data(), pin.bytes().data(), contents.size());
+    object_size = pool_.size(word.handle());
+    is_queued = copy_object(word, contents);
   }
   stripe.mutex.unlock_shared();
-  if (!is_queued) return;
-  if (!is_cold) return hot_queue_.push_again(entry, age.tick);
-  const auto sealed = make_sealed(contents, slot_id, effort_for(entry.index, effort), true);
-  if (!sealed || !publish_snapshot(entry, {slot_id, word, age.generation, contents}, *sealed))
-    return hot_queue_.push_again(entry, hot_queue_.now());
+  if (is_queued && !is_cold) queue.push_again(entry, age.tick);
+  if (!is_queued || !is_cold) return std::nullopt;
+  return Snapshot{slot_id, word, age.generation, object_size, contents};
+}
+
+bool BlockStore::copy_object(BlockWord word, std::span<std::byte> contents) {
+  if (word.is_sealed_object()) return read_sealed(word, 0, contents).has_value();
+  const Pin pin = pool_.pin(word.handle());
+  std::memcpy(contents.data(), pin.bytes().data(), contents.size());
+  return true;
+}
+
+// Compresses outside the lock, then publishes if nobody wrote meanwhile.
+void BlockStore::seal_entry(const HotQueue::Entry& entry, uint32_t age_min, Effort effort) {
+  const auto snapshot = take_snapshot(hot_queue_, entry, age_min);
+  if (!snapshot) return;
+  const auto sealed = make_sealed(snapshot->contents, snapshot->slot_id, effort_for(entry.index, effort), true);
+  if (!sealed || !publish_snapshot(entry, *snapshot, *sealed)) return hot_queue_.push_again(entry, hot_queue_.now());
   if (on_sealed_) on_sealed_(entry.owner);
 }
 
-// The same for a block that the fast codec made.
+// The same for a block that the fast codec made: only if it reaches a smaller class.
 void BlockStore::recompress_entry(const HotQueue::Entry& entry, uint32_t age_min) {
-  Stripe& stripe = stripe_of(entry.owner);
-  if (!stripe.mutex.try_lock_shared()) return fast_queue_.push_again(entry, entry.tick);
-  const auto map = stripe.maps.find(entry.owner);
-  const uint32_t slot_id = map == stripe.maps.end() ? 0 : map->second.find(entry.index);
-  const BlockWord word = slot_id == 0 ? BlockWord() : word_of(slots_[slot_id]);
-  const BlockAge age = word.is_sealed_object() ? age_of(slots_[slot_id]) : BlockAge{};
-  bool is_queued = word.is_sealed_object() && age.ticket == entry.ticket;
-  const bool is_cold = HotQueue::age(hot_queue_.now(), age.tick) >= age_min;
-  const auto contents = scratch(ScratchUse::kContents, word.length());
-  // A block that cannot be read stays as it is; who reads it gets the error.
-  if (is_queued && is_cold) is_queued = read_sealed(word, 0, contents).has_value();
-  const uint32_t object_size = is_queued ? pool_.size(word.handle()) : 0;
-  stripe.mutex.unlock_shared();
-  if (!is_queued) return;
-  if (!is_cold) return fast_queue_.push_again(entry, age.tick);
-  const auto sealed = make_sealed(contents, slot_id, Effort::kThorough, true);
+  const auto snapshot = take_snapshot(fast_queue_, entry, age_min);
+  if (!snapshot) return;
+  const auto sealed = make_sealed(snapshot->contents, snapshot->slot_id, Effort::kThorough, true);
   if (!sealed) return;
-  if (sealed->word.has_object() && pool_.class_size(pool_.size(sealed->word.handle())) >= pool_.class_size(object_size))
+  const bool has_object = sealed->word.has_object();
+  if (has_object && pool_.class_size(pool_.size(sealed->word.handle())) >= pool_.class_size(snapshot->object_size))
     return pool_.free(sealed->word.handle());
-  if (publish_snapshot(entry, {slot_id, word, age.generation, contents}, *sealed) && on_sealed_)
-    on_sealed_(entry.owner);
+  if (publish_snapshot(entry, *snapshot, *sealed) && on_sealed_) on_sealed_(entry.owner);
 }
 
 Effort BlockStore::effort_for(uint64_t index, Effort effort) const {

@@ -151,6 +151,7 @@ class BlockStore {
     uint32_t slot_id;
     BlockWord word;
     uint32_t generation;
+    uint32_t object_size;
     std::span<const std::byte> contents;
   };
 
@@ -183,6 +184,8 @@ class BlockStore {
   bool within_logical_limit(const Piece& piece, size_t size) const;
 
   // block_seal.cc
+  std::optional<Snapshot> take_snapshot(HotQueue& queue, const HotQueue::Entry& entry, uint32_t age_min);
+  bool copy_object(BlockWord word, std::span<std::byte> contents);
   void seal_entry(const HotQueue::Entry& entry, uint32_t age_min, Effort effort);
   void recompress_entry(const HotQueue::Entry& entry, uint32_t age_min);
   Effort effort_for(uint64_t index, Effort effort) const;
