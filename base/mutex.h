@@ -73,10 +73,11 @@ class CAPABILITY("mutex") SharedMutex {
   pthread_rwlock_t lock_;
 };
 
-/// Holds a Mutex for a scope; may be released early.
+/// Holds a Mutex (or what is locked like one) for a scope; may be released early.
+template <class Lockable = Mutex>
 class SCOPED_CAPABILITY MutexLock {
  public:
-  explicit MutexLock(Mutex& mutex) ACQUIRE(mutex) : mutex_(mutex) { mutex_.lock(); }
+  explicit MutexLock(Lockable& mutex) ACQUIRE(mutex) : mutex_(mutex) { mutex_.lock(); }
   ~MutexLock() RELEASE() {
     if (held_) mutex_.unlock();
   }
@@ -92,7 +93,7 @@ class SCOPED_CAPABILITY MutexLock {
   }
 
  private:
-  Mutex& mutex_;
+  Lockable& mutex_;
   bool held_ = true;
 };
 

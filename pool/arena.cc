@@ -32,7 +32,7 @@ Result<uint32_t> Arena::allocate(uint32_t pages) {
   while ((first = take_fresh(pages)) == kNoPage)
     if (release_stock(Bytes(pages) * kPageSize) == 0) return fail(std::errc::no_space_on_device);
   if (region_.populate(Bytes(first) * kPageSize, Bytes(pages) * kPageSize)) return first;
-  give_to_os(first, pages);
+  discard(first, pages);
   return fail(std::errc::no_space_on_device);
 }
 
@@ -58,7 +58,7 @@ Bytes Arena::release_stock(Bytes bytes) {
   while (released < bytes) {
     const Run run = isolate_stock(uint32_t(std::min<Bytes>((bytes - released - 1) / kPageSize + 1, ~0U)));
     if (run.pages == 0) break;
-    give_to_os(run.first_page, run.pages);
+    discard(run.first_page, run.pages);
     released += Bytes(run.pages) * kPageSize;
   }
   return released;
@@ -133,8 +133,8 @@ uint32_t Arena::take_fresh(uint32_t pages) {
   return index * PageBits::kPages + first;
 }
 
-// Punches pages that count as used, then forgets them.
-void Arena::give_to_os(uint32_t first_page, uint32_t pages) {
+// While they are punched they count as used.
+void Arena::discard(uint32_t first_page, uint32_t pages) {
   region_.punch(Bytes(first_page) * kPageSize, Bytes(pages) * kPageSize);
   budget_.uncharge(Bytes(pages) * kPageSize);
   MutexLock lock(mutex_);

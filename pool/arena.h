@@ -42,6 +42,8 @@ class Arena {
   /// Takes a run back into the stock. If that is too large now, its highest pages (a sixteenth of the limit more than
   /// needed, so that neighbours go together) go to the OS before this returns.
   void release(uint32_t first_page, uint32_t pages);
+  /// Gives a run back to the OS at once, whatever the stock may hold.
+  void discard(uint32_t first_page, uint32_t pages);
   /// Gives `bytes` of the stock, rounded up to pages, or all of it back to the OS, highest first; returns how much.
   Bytes release_stock(Bytes bytes);
 
@@ -75,7 +77,6 @@ class Arena {
 
   uint32_t take_stock(uint32_t pages);
   uint32_t take_fresh(uint32_t pages);
-  void give_to_os(uint32_t first_page, uint32_t pages);
   struct Run {
     uint32_t first_page = 0;
     uint32_t pages = 0;

@@ -220,14 +220,13 @@ uint32_t Pool::class_size(uint32_t size) const {
 Bytes Pool::release_free_spans(Bytes budget) { return arena_.release_stock(budget); }
 
 PoolStats Pool::stats() const {
-  Bytes freeable = 0;
-  for (const SizeClassStats& stats : class_stats()) freeable += stats.pages_freeable * kPageSize;
   return {.objects_used = objects_used_.load(std::memory_order_relaxed),
           .payload = payload_.load(std::memory_order_relaxed),
           .span_bytes = arena_.used(),
           .free_span_bytes = arena_.stock(),
           .handle_bytes = handles_.allocator().resident(),
-          .freeable = freeable};
+          .freeable = compactable(),
+          .pages_compacted = pages_compacted_.load(std::memory_order_relaxed)};
 }
 
 std::vector<SizeClassStats> Pool::class_stats() const {

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <span>
 #include <string>
@@ -28,8 +29,8 @@ namespace ztmpfs {
 /// valid while the bytes are moved.
 ///
 /// Thread-safe. Locks: one mutex per class of slots; the arena's and the handle table's are leaves and never taken
-/// together with it. An object's bytes are not locked by the pool: its user sees to it that nobody reads what another
-/// writes or frees.
+/// together with it (what compaction moves was taken before). An object's bytes are not locked by the pool: its user
+/// sees to it that nobody reads what another writes or frees.
 class Pool {
  public:
   /// The largest object: the largest block.
@@ -67,6 +68,15 @@ class Pool {
   /// Gives up to `budget` bytes (rounded up to pages) of the stock of free spans back to the OS; returns how much.
   Bytes release_free_spans(Bytes budget);
 
+  /// What compact() could free now, from counters alone: the sum over the classes of zs_can_compact() (mm/zsmalloc.c).
+  /// The stock of free spans is not in it.
+  Bytes compactable() const;
+  /// Moves objects of partly filled spans together until about `budget` bytes are freed, or no more pages can be: then
+  /// compactable() is 0, unless spans were pinned or freed meanwhile. Moves nothing that frees nothing. Handles stay
+  /// valid. Classes go from the largest to the smallest as in zs_compact(); each is locked for a few objects at a time,
+  /// so everybody else goes on. Freed spans go to the OS, not to the stock. Several threads may call it.
+  CompactResult compact(Bytes budget = std::numeric_limits<Bytes>::max());
+
   PoolStats stats() const;
   /// One entry per class, ascending by size.
   std::vector<SizeClassStats> class_stats() const;
@@ -89,6 +99,8 @@ class Pool {
   void publish(Handle handle, const HandleRecord& contents, Location location);
   Pieces pin_pieces(Handle handle) const;
   void adopt(Handle handle, const HandleRecord& record);
+  void compact_class(SlotSpans& spans, uint64_t pages_max, CompactResult& result);
+  uint32_t relocate(SlotSpans& spans, Handle handle, SlotSpans::Place from, SlotSpans::Place to);
   SlotSpans& spans_for(uint32_t slot_bytes) const { return *spans_[slot_class(slot_bytes)]; }
 
   Arena& arena_;
@@ -98,6 +110,7 @@ class Pool {
   std::array<std::atomic<uint64_t>, kRunPagesMax + 1> runs_used_{};  // by length in pages
   std::atomic<uint64_t> objects_used_ = 0;
   std::atomic<Bytes> payload_ = 0;
+  std::atomic<uint64_t> pages_compacted_ = 0;
 };
 
 }  // namespace ztmpfs

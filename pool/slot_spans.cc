@@ -7,12 +7,9 @@
 namespace ztmpfs {
 
 std::optional<SlotSpans::Place> SlotSpans::take(Handle handle) {
-  for (uint32_t group = kGroups; group-- > 0;) {
-    if (groups_[group].empty()) continue;
-    Span& span = *groups_[group].back();
-    return Place{span.first_page, take_slot(span, handle)};
-  }
-  return std::nullopt;
+  Span* span = fullest_partial(nullptr);
+  if (span == nullptr) return std::nullopt;
+  return Place{span->first_page, take_slot(*span, handle)};
 }
 
 SlotSpans::Place SlotSpans::add(uint32_t first_page, Handle handle) {
@@ -61,7 +58,12 @@ SizeClassStats SlotSpans::stats() const {
           .objects_allocated = allocated,
           .objects_used = used_,
           .pages_used = spans_.size() * size_class_.pages_per_span,
-          .pages_freeable = (allocated - used_) / size_class_.objects_per_span * size_class_.pages_per_span};
+          .pages_freeable = spans_freeable() * size_class_.pages_per_span};
+}
+
+uint64_t SlotSpans::spans_freeable() const {
+  const uint64_t allocated = spans_.size() * size_class_.objects_per_span;
+  return (allocated - used_) / size_class_.objects_per_span;
 }
 
 Handle SlotSpans::handle_at(Place place) const {
@@ -70,22 +72,25 @@ Handle SlotSpans::handle_at(Place place) const {
   return entry->second.handles[place.slot];
 }
 
-uint32_t SlotSpans::group_of(const Span& span) const { return span.used * 10U / size_class_.objects_per_span; }
-
 void SlotSpans::join_group(Span& span) {
-  const uint32_t group = group_of(span);
-  if (group == kFull) return;
-  span.position = uint32_t(groups_[group].size());
-  groups_[group].push_back(&span);
+  if (is_full(span)) return;
+  Span*& head = groups_[span.used];
+  span.previous = nullptr;
+  span.next = head;
+  if (head != nullptr) head->previous = &span;
+  head = &span;
+  occupied_.set(span.used, 1);
 }
 
 void SlotSpans::leave_group(Span& span) {
-  const uint32_t group = group_of(span);
-  if (group == kFull) return;
-  std::vector<Span*>& spans = groups_[group];
-  spans[span.position] = spans.back();
-  spans[span.position]->position = span.position;
-  spans.pop_back();
+  if (is_full(span)) return;
+  if (span.next != nullptr) span.next->previous = span.previous;
+  if (span.previous != nullptr) {
+    span.previous->next = span.next;
+  } else {
+    groups_[span.used] = span.next;
+    if (span.next == nullptr) occupied_.clear(span.used, 1);
+  }
 }
 
 uint32_t SlotSpans::take_slot(Span& span, Handle handle) {
@@ -112,12 +117,20 @@ void SlotSpans::audit(std::vector<std::string>& breaches) const {
   for (const auto& [first_page, span] : spans_) {
     audit_span(span, breaches);
     used += span.used;
-    partial += group_of(span) == kFull ? 0 : 1;
+    partial += is_full(span) ? 0 : 1;
   }
-  for (const auto& group : groups_) partial -= group.size();
+  bool is_listed_right = true;
+  for (uint32_t group = 0; group < groups_.size(); ++group) {
+    is_listed_right &= (groups_[group] != nullptr) == (occupied_.count(group, 1) != 0);
+    for (const Span* span = groups_[group]; span != nullptr; span = span->next) {
+      is_listed_right &= span->used == group;
+      --partial;
+    }
+  }
   const std::string name = "class of " + std::to_string(size_class_.object_size) + " bytes: ";
   if (used != used_) breaches.push_back(name + "the count of used slots is wrong");
-  if (partial != 0) breaches.push_back(name + "the fullness groups do not hold each partly filled span once");
+  if (partial != 0 || !is_listed_right)
+    breaches.push_back(name + "the fullness groups do not hold each partly filled span once");
 }
 
 void SlotSpans::audit_span(const Span& span, std::vector<std::string>& breaches) const {
@@ -128,10 +141,6 @@ void SlotSpans::audit_span(const Span& span, std::vector<std::string>& breaches)
   if (span.used == 0) breaches.push_back(name + "it is empty, but still there");
   if (std::count(begin, begin + span.lowest_free, 0U) != 0)
     breaches.push_back(name + "a free slot lies below the lowest");
-  const uint32_t group = group_of(span);
-  if (group == kFull) return;
-  if (span.position >= groups_[group].size() || groups_[group][span.position] != &span)
-    breaches.push_back(name + "it is not where its fullness group has it");
 }
 
 }  // namespace ztmpfs

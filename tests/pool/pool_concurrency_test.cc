@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <thread>
 
@@ -76,12 +77,24 @@ void run_workers(PoolRig& rig, size_t count, int steps) {
       EXPECT_LE(rig.pool.stats().freeable, kGiB);
     }
   });
+  // The reclaim thread, and somebody who compacts by hand.
+  std::atomic<uint64_t> pages_freed = 0;
+  const auto compact = [&](Bytes budget) {
+    while (!done) pages_freed += rig.pool.compact(budget).pages_freed;
+  };
+  std::thread background([&] { compact(64 * kKiB); });
+  std::thread manual([&] { compact(kGiB); });
   {
     std::vector<std::jthread> threads;
     for (Worker& worker : workers) threads.emplace_back([&worker, steps] { worker.run(steps); });
   }
   done = true;
   observer.join();
+  background.join();
+  manual.join();
+  EXPECT_EQ(rig.pool.stats().pages_compacted, pages_freed);
+  rig.pool.compact();
+  EXPECT_EQ(rig.pool.compactable(), 0) << "one that is not disturbed frees what the others left";
   EXPECT_THAT(rig.audit(), IsEmpty());
   for (Worker& worker : workers) {
     EXPECT_EQ(worker.errors(), 0);
@@ -101,6 +114,54 @@ TEST(PoolConcurrency, ThreadsThatMeetTheCapLeaveTheCountersRight) {
   const Image image(pool_image());
   PoolRig rig(image, 3 * kMiB, kMiB);
   run_workers(rig, 4, 3000);
+}
+
+// Readers hold their pins while compaction runs; what they look at neither moves nor changes.
+TEST(PoolConcurrency, WhatIsPinnedStaysWhileTheRestIsCompacted) {
+  const Image image(pool_image());
+  PoolRig rig(image, kGiB, kMiB);
+  std::mt19937_64 random(9);
+  std::vector<Handle> handles;
+  handles.reserve(2000);  // the readers look at the first 400
+  const auto add = [&](uint32_t size) {
+    const uint64_t tag = random();
+    handles.push_back(rig.pool.allocate_packed(seeded_bytes(size, tag), 0, tag).value());
+  };
+  for (int i = 0; i < 2000; ++i) add(1 + uint32_t(random() % 3500));
+  std::atomic<bool> done = false;
+  std::atomic<uint64_t> pinned = 0;
+  std::vector<std::jthread> readers;
+  for (size_t reader = 0; reader < 2; ++reader)
+    readers.emplace_back([&, reader] {
+      std::mt19937_64 draws(reader);
+      while (!done) {
+        const Handle handle = handles[draws() % 400];  // those stay
+        const Pin pin = rig.pool.pin(handle);
+        const auto expected = seeded_bytes(rig.pool.size(handle), rig.pool.tag(handle));
+        for (int look = 0; look < 3; ++look) {
+          EXPECT_TRUE(std::ranges::equal(pin.bytes(), expected));
+          std::this_thread::yield();
+        }
+        ++pinned;
+      }
+    });
+  uint64_t freed = 0;
+  for (int round = 0; round < 15; ++round) {
+    std::shuffle(handles.begin() + 400, handles.end(), random);
+    while (handles.size() > 700) {
+      rig.pool.free(handles.back());
+      handles.pop_back();
+    }
+    freed += rig.pool.compact().pages_freed;
+    while (handles.size() < 2000) add(1 + uint32_t(random() % 3500));
+  }
+  while (pinned < 10) std::this_thread::yield();
+  done = true;
+  readers.clear();
+  EXPECT_GT(freed, 0);
+  EXPECT_THAT(rig.audit(), IsEmpty());
+  rig.pool.compact();
+  EXPECT_EQ(rig.pool.compactable(), 0);
 }
 
 TEST(PoolConcurrency, ManyThreadsReadOneObject) {

@@ -34,10 +34,13 @@ class PoolCrashTest : public ::testing::Test {
     rig.pool.attach([this](Handle handle, const HandleRecord& record) { return is_live(handle, record); });
   }
 
-  // Replaces objects until it is killed; an object's bytes follow from its tag.
+  // Replaces objects until it is killed, while another thread compacts; an object's bytes follow from its tag.
   [[noreturn]] void serve(uint64_t seed) {
     PoolRig rig(image_, 4 * kMiB, kMiB);
     attach(rig);
+    const std::jthread compactor([&rig](const std::stop_token& stop) {
+      while (!stop.stop_requested()) rig.pool.compact();
+    });
     std::mt19937_64 random(seed);
     while (true) {
       const auto slot = uint32_t(random() % Owners::kSlots);

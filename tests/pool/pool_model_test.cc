@@ -27,8 +27,10 @@ class Model {
       drop();
     else if (draw < 95)
       overwrite();
-    else if (draw < 98)
+    else if (draw < 97)
       rig_->pool.release_free_spans(random_() % kMiB);
+    else if (draw < 98)
+      compact();
     else if (draw < 99)
       attach();
     else
@@ -92,6 +94,16 @@ class Model {
     if (!object.in_place) return;
     object.bytes = seeded_bytes(object.bytes.size(), random_());
     write(rig_->pool, handle, object.bytes);
+  }
+  void compact() {
+    const Bytes before = rig_->pool.stats().span_bytes;
+    const Bytes counted = rig_->pool.compactable();
+    const bool everything = random_() % 2 == 0;
+    const CompactResult result = rig_->pool.compact(everything ? kLimit : random_() % (256 * kKiB));
+    ASSERT_EQ(before - rig_->pool.stats().span_bytes, result.pages_freed * kPageSize);
+    ASSERT_EQ(rig_->pool.compactable(), counted - result.pages_freed * kPageSize);
+    ASSERT_TRUE(!everything || result.pages_freed * kPageSize == counted);
+    ASSERT_THAT(rig_->audit(), IsEmpty());
   }
   // The process dies and another one attaches; some objects are not referred to by then.
   void attach() {

@@ -1,0 +1,68 @@
+#include "pool/slot_spans.h"
+
+namespace ztmpfs {
+
+SlotSpans::CompactStep SlotSpans::compact_step(uint32_t& destination, uint32_t objects_max, const Mover& move) {
+  if (spans_freeable() == 0) return {};
+  Span* target = kept_destination(destination);
+  Span* source = emptiest_unpinned(target);
+  if (source == nullptr && target != nullptr) {
+    // Only what was filled so far may be moved.
+    source = emptiest_unpinned(nullptr);
+    target = nullptr;
+  }
+  if (target == nullptr) target = fullest_partial(source);
+  if (source == nullptr || target == nullptr) return {.stuck = true};
+  destination = target->first_page;
+  CompactStep step{.objects_moved = pour(*source, *target, objects_max, move)};
+  if (source->used == 0) {
+    step.emptied_page = source->first_page;
+    spans_.erase(step.emptied_page);
+  }
+  return step;
+}
+
+// The span with most objects of those with a free slot; nullptr if there is no other than `except`.
+SlotSpans::Span* SlotSpans::fullest_partial(const Span* except) {
+  for (uint32_t end = occupied_.end_of_last_run(); end > 0; end = occupied_.end_of_last_run(end - 1)) {
+    Span* span = groups_[end - 1];
+    if (span == except) span = span->next;
+    if (span != nullptr) return span;
+  }
+  return nullptr;
+}
+
+// The span with fewest objects that no reader or writer is in. Under the mutex nobody can pin it any more.
+SlotSpans::Span* SlotSpans::emptiest_unpinned(const Span* except) {
+  for (uint32_t group = occupied_.next_set(0); group < groups_.size(); group = occupied_.next_set(group + 1))
+    for (Span* span = groups_[group]; span != nullptr; span = span->next)
+      if (span != except && span->pins.load(std::memory_order_acquire) == 0) return span;
+  return nullptr;
+}
+
+SlotSpans::Span* SlotSpans::kept_destination(uint32_t first_page) {
+  const auto entry = spans_.find(first_page);
+  return entry == spans_.end() || is_full(entry->second) ? nullptr : &entry->second;
+}
+
+// Moves objects until the source is empty, the destination full, or enough are moved; how many. An empty source is in
+// no group any more.
+uint32_t SlotSpans::pour(Span& source, Span& destination, uint32_t objects_max, const Mover& move) {
+  leave_group(source);
+  uint32_t moved = 0;
+  for (uint32_t slot = 0; source.used > 0 && !is_full(destination) && moved < objects_max; ++slot) {
+    const Handle handle = source.handles[slot];
+    if (handle == 0) continue;
+    --used_;  // take_slot() counts it again
+    const uint32_t to = take_slot(destination, handle);
+    move(handle, {source.first_page, slot}, {destination.first_page, to});
+    source.handles[slot] = 0;
+    --source.used;
+    source.lowest_free = std::min(source.lowest_free, uint16_t(slot));
+    ++moved;
+  }
+  if (source.used > 0) join_group(source);
+  return moved;
+}
+
+}  // namespace ztmpfs
