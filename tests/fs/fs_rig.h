@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "fs/volume.h"
+#include "tests/support/fake_clock.h"
 #include "tests/support/test_volume.h"
 
 namespace ztmpfs {

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "compress/codec_set.h"
+#include "tests/support/fake_clock.h"
 #include "tests/support/test_volume.h"
 
 namespace ztmpfs {
