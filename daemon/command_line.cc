@@ -24,8 +24,8 @@ constexpr const char* kOptionsHelp =
   uid= gid= mode=      owner and octal mode of the root directory (default yours, and 1777)
   allow_other          let other users in; the kernel then checks permissions
   default_permissions  have the kernel check permissions in any case
-  psi=TRIGGER          memory pressure that is to start reclaim: some:100ms/1s, full:..., a path, or off;
-                       checked and kept, without effect until reclaim exists
+  psi=TRIGGER          memory pressure that starts reclaim: some:100ms/1s, full:..., both with '+' between them,
+                       the path of a pressure file, FIFO or socket, or off (default some:100ms/1s+full:50ms/1s)
   fsname= subtype=     what findmnt shows as source (default NAME) and, after "fuse.", as type (default ztmpfs)
   ro rw suid nosuid dev nodev exec noexec atime noatime relatime strictatime diratime nodiratime sync async dirsync
                        as for every file system (default nosuid,nodev); x-* and what only fstab needs is ignored

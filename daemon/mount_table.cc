@@ -41,7 +41,7 @@ std::vector<MountEntry> parse_mount_table(std::string_view text) {
     }
     std::string type, source;
     if (!(fields >> type >> source)) continue;
-    table.push_back({device, unescape(mountpoint), unescape(type), unescape(source)});
+    table.push_back({device, unescape(mountpoint), unescape(type), unescape(source), unescape(root)});
   }
   return table;
 }

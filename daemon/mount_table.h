@@ -12,6 +12,7 @@ struct MountEntry {
   std::string mountpoint;
   std::string type;
   std::string source;
+  std::string root;  ///< the part of the file system that is mounted: "/" unless it was bound
 };
 
 /// Reads the text of a mountinfo file. Lines that are not understood are left out.

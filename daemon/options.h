@@ -58,7 +58,7 @@ struct Options {
   uint32_t mode = 01777;
   bool allow_other = false;
   bool default_permissions = false;
-  std::string psi;     ///< what triggers reclaim; empty is the default. Checked and kept for the reclaim policy.
+  std::string psi;     ///< what pressure to watch, for parse_psi_option(); empty is the default
   std::string source;  ///< what findmnt shows as the source: NAME, or fsname=
   std::string subtype = "ztmpfs";
   MountFlags mount_flags = default_mount_flags();

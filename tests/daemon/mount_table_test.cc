@@ -11,15 +11,18 @@ constexpr const char* kTable =
     "31 21 0:53 / /mnt/twice rw - tmpfs tmpfs rw\n"
     "32 31 0:54 / /mnt/twice rw - fuse.ztmpfs build rw\n"
     "broken line\n"
-    "33 21 0:55 / /mnt/no-separator rw\n";
+    "33 21 0:55 / /mnt/no-separator rw\n"
+    "34 21 0:31 /outer\\040group /groups rw - cgroup2 cgroup2 rw\n";
 
 TEST(MountTable, FieldsAreReadAndUnescaped) {
   const auto table = parse_mount_table(kTable);
-  ASSERT_EQ(table.size(), 4U);
+  ASSERT_EQ(table.size(), 5U);
   EXPECT_EQ(table[1].device, "0:52");
   EXPECT_EQ(table[1].mountpoint, "/mnt/with space");
   EXPECT_EQ(table[1].type, "fuse.ztmpfs");
   EXPECT_EQ(table[1].source, "my\\disk");
+  EXPECT_EQ(table[1].root, "/");
+  EXPECT_EQ(table[4].root, "/outer group");
 }
 
 TEST(MountTable, TheMountOnTopIsFound) {
