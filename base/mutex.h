@@ -78,6 +78,8 @@ template <class Lockable = Mutex>
 class SCOPED_CAPABILITY MutexLock {
  public:
   explicit MutexLock(Lockable& mutex) ACQUIRE(mutex) : mutex_(mutex) { mutex_.lock(); }
+  /// Takes over what the caller has locked already.
+  MutexLock(Lockable& mutex, std::adopt_lock_t) REQUIRES(mutex) : mutex_(mutex) {}
   ~MutexLock() RELEASE() {
     if (held_) mutex_.unlock();
   }

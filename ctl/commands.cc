@@ -8,6 +8,7 @@
 #include <ostream>
 #include <stdexcept>
 
+#include "base/bytes.h"
 #include "ctl/control_client.h"
 #include "ctl/stats_text.h"
 
@@ -18,12 +19,14 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::chrono::seconds kPatience{30};
-constexpr std::chrono::seconds kCheckPatience{600};  // it reads every record
+constexpr std::chrono::seconds kCheckPatience{600};    // it reads every record
+constexpr std::chrono::seconds kReclaimPatience{600};  // it may move everything
 constexpr int kPidWidth = 12;
 
 // The body of a successful answer.
-std::string ask(const MountInfo& mount, const char* method, const char* path, std::chrono::seconds patience) {
-  ControlAnswer answer = control_request(mount.socket_path, method, path, patience);
+std::string ask(const MountInfo& mount, const char* method, const char* path, std::chrono::seconds patience,
+                const std::string& request = "") {
+  ControlAnswer answer = control_request(mount.socket_path, method, path, patience, request);
   if (answer.status == 200) return std::move(answer.body);
   std::string reason = "HTTP status " + std::to_string(answer.status);
   boost::system::error_code error;
@@ -81,12 +84,51 @@ int run_check(const CommandContext& context) {
   return is_ok ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
+int run_compact(const CommandContext& context) {
+  const MountInfo& mount = choose_mount(context.mounts, context.target);
+  const std::string answer = ask(mount, "POST", "/v1/compact", kReclaimPatience);
+  if (context.as_json) {
+    context.out << answer;
+    return EXIT_SUCCESS;
+  }
+  const json::object result = json::parse(answer).as_object();
+  context.out << mount.name << ": " << format_bytes(result.at("bytes_freed").to_number<uint64_t>()) << " freed ("
+              << result.at("pages_freed").to_number<uint64_t>() << " pages), "
+              << format_bytes(result.at("bytes_moved").to_number<uint64_t>()) << " moved"
+              << (result.at("stuck").as_bool() ? "; more is in use just now" : "") << "\n";
+  return EXIT_SUCCESS;
+}
+
+int run_shrink(const CommandContext& context) {
+  const auto target = parse_bytes(context.argument, 0);
+  if (!target || *target == 0)
+    throw CtlUsageError("shrink: BYTES is '" + context.argument + "', but must be a size such as 64M");
+  const MountInfo& mount = choose_mount(context.mounts, context.target);
+  const std::string answer =
+      ask(mount, "POST", "/v1/shrink", kReclaimPatience, json::serialize(json::object{{"bytes", *target}}));
+  if (context.as_json) {
+    context.out << answer;
+    return EXIT_SUCCESS;
+  }
+  const json::object result = json::parse(answer).as_object();
+  const auto freed = result.at("freed").to_number<uint64_t>();
+  context.out << mount.name << ": " << format_bytes(freed) << " freed of " << format_bytes(*target)
+              << (freed < *target ? ": there is no more to free" : "") << "\n";
+  for (const json::value& part : result.at("shrinkers").as_array())
+    context.out << "  " << part.at("shrinker").as_string().c_str() << ": "
+                << format_bytes(part.at("freed").to_number<uint64_t>())
+                << (part.at("stuck").as_bool() ? " (more is in use just now)" : "") << "\n";
+  return EXIT_SUCCESS;
+}
+
 }  // namespace
 
 const std::vector<Command>& commands() {
   static const std::vector<Command> list{
       {"list", "the mounts of this user, with their processes", run_list, false},
       {"stats", "memory, contents, ratios and requests of a mount", run_stats},
+      {"compact", "move partly filled spans together and give back what that frees", run_compact},
+      {"shrink", "give back about BYTES (K, M, G) of memory, cheapest first", run_shrink, true, "BYTES"},
       {"check", "audit every invariant of a mount; exit status 1 if one is broken", run_check},
   };
   return list;

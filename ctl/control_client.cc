@@ -20,11 +20,13 @@ constexpr size_t kAnswerMax = 16 * 1024 * 1024;
 // One exchange. Asynchronous, because only asynchronous operations of Asio can time out.
 class Exchange {
  public:
-  Exchange(const std::string& method, const std::string& target) {
+  Exchange(const std::string& method, const std::string& target, const std::string& body) {
     request_.method_string(method);
     request_.target(target);
     request_.set(http::field::host, "localhost");
     request_.keep_alive(false);
+    if (!body.empty()) request_.set(http::field::content_type, "application/json");
+    request_.body() = body;
     request_.prepare_payload();
     parser_.body_limit(kAnswerMax);
   }
@@ -58,8 +60,8 @@ class Exchange {
 }  // namespace
 
 ControlAnswer control_request(const std::string& socket_path, const std::string& method, const std::string& target,
-                              std::chrono::seconds patience) {
-  Exchange exchange(method, target);
+                              std::chrono::seconds patience, const std::string& body) {
+  Exchange exchange(method, target, body);
   const Error error = exchange.run(socket_path, patience);
   if (error == boost::system::errc::connection_refused || error == boost::system::errc::no_such_file_or_directory)
     throw NotServed("nobody answers on " + socket_path);

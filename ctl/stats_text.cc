@@ -67,6 +67,61 @@ void describe_contents(std::ostream& out, const json::object& stats) {
     line(out, "DAMAGED", std::to_string(failures) + " reads met a wrong checksum");
 }
 
+std::string when(const json::value& seconds) {
+  if (seconds.is_null()) return "no event yet";
+  return "last event " + std::to_string(int64_t(seconds.to_number<double>())) + " s ago";
+}
+
+void describe_pressure(std::ostream& out, const json::object& stats) {
+  const json::object& psi = stats.at("psi").as_object();
+  const json::array& sources = psi.at("sources").as_array();
+  if (sources.empty()) line(out, "pressure", "not watched");
+  std::string_view label = "pressure";
+  for (const json::value& source : sources) {
+    const std::string trigger = source.at("trigger").as_string().c_str();
+    line(out, label,
+         std::string(source.at("path").as_string()) + ", " + source.at("level").as_string().c_str() + ": " +
+             source.at("state").as_string().c_str() + (trigger.empty() ? "" : " (" + trigger + ")") + ", " +
+             std::to_string(source.at("events").to_number<uint64_t>()) + " events, " +
+             when(source.at("seconds_since_event")));
+    label = "";
+  }
+}
+
+void describe_reclaim(std::ostream& out, const json::object& stats) {
+  const json::object& reclaim = stats.at("reclaim").as_object();
+  line(out, "reclaim",
+       std::to_string(number(reclaim, "runs")) + " runs, " + std::to_string(number(reclaim, "stuck_runs")) +
+           " of them stuck; " + std::to_string(number(stats, "pages_compacted")) + " pages freed by compaction");
+  std::string freed;
+  for (const auto& [shrinker, amount] : reclaim.at("freed").as_object())
+    freed += (freed.empty() ? "" : ", ") + std::string(shrinker) + " " + format_bytes(amount.to_number<uint64_t>());
+  if (!freed.empty()) line(out, "", "freed so far: " + freed);
+}
+
+// Classes that hold something; runs of whole pages cannot be fragmented and are one line.
+void describe_classes(std::ostream& out, const json::object& stats) {
+  const auto row = [&](const auto& size, const auto& pages, const auto& used, const auto& allocated,
+                       const auto& freeable) {
+    out << "    " << std::right << std::setw(6) << size << std::setw(10) << pages << std::setw(12) << used
+        << std::setw(12) << allocated << std::setw(12) << freeable << std::left << "\n";
+  };
+  out << "  classes\n";
+  row("size", "pages", "used", "allocated", "freeable");
+  uint64_t run_pages = 0;
+  for (const json::value& value : stats.at("classes").as_array()) {
+    const json::object& one = value.as_object();
+    if (number(one, "objects_allocated") == 0) continue;
+    if (number(one, "objects_per_span") == 1) {
+      run_pages += number(one, "pages_used");
+    } else {
+      row(number(one, "object_size"), number(one, "pages_used"), number(one, "objects_used"),
+          number(one, "objects_allocated"), number(one, "pages_freeable"));
+    }
+  }
+  row("runs", run_pages, "", "", "");
+}
+
 }  // namespace
 
 std::string stats_text(const std::string& stats_json) {
@@ -76,11 +131,14 @@ std::string stats_text(const std::string& stats_json) {
       << number(stats, "uptime_seconds") << " s\n";
   describe_memory(out, stats);
   describe_contents(out, stats);
+  describe_pressure(out, stats);
+  describe_reclaim(out, stats);
   out << "  requests\n";
   for (const auto& [opcode, count] : stats.at("requests").as_object())
     out << "    " << std::left << std::setw(kOpcodeWidth) << std::string_view(opcode) << count.to_number<uint64_t>()
         << "\n";
   out << "    " << std::left << std::setw(kOpcodeWidth) << "forgets" << number(stats, "forgets") << "\n";
+  describe_classes(out, stats);
   return out.str();
 }
 

@@ -15,19 +15,13 @@ namespace ztmpfs {
 namespace {
 
 constexpr int kExitUsage = 2;
-constexpr int kCommandWidth = 8;
-
-// Arguments that make no sense.
-class CtlUsageError : public std::invalid_argument {
- public:
-  using std::invalid_argument::invalid_argument;
-};
+constexpr int kCommandWidth = 14;
 
 struct Request {
   bool as_json = false;
   bool wants_help = false;
   bool wants_version = false;
-  std::vector<std::string> words;  // COMMAND [TARGET]
+  std::vector<std::string> words;  // COMMAND [TARGET] [ARGUMENT]
 };
 
 Request parse(const std::vector<std::string>& arguments) {
@@ -56,16 +50,21 @@ const Command& find_command(const Request& request) {
   const std::string& name = request.words.front();
   const auto command = std::ranges::find(commands(), name, &Command::name);
   if (command == commands().end()) throw CtlUsageError("command " + name + " is unknown (see ztmpfsctl --help)");
-  if (request.words.size() > (command->takes_target ? 2U : 1U))
-    throw CtlUsageError(name + ": '" + request.words.back() + "' is too much");
+  const size_t words_max = 1U + (command->takes_target ? 1U : 0U) + (command->argument.empty() ? 0U : 1U);
+  if (request.words.size() > words_max) throw CtlUsageError(name + ": '" + request.words.back() + "' is too much");
+  if (!command->argument.empty() && request.words.size() == 1)
+    throw CtlUsageError(name + ": " + std::string(command->argument) + " is missing");
   return *command;
 }
 
 void print_help(std::ostream& out) {
-  out << "Usage: ztmpfsctl [--json] COMMAND [NAME|MOUNTPOINT]\n\n"
+  out << "Usage: ztmpfsctl [--json] COMMAND [NAME|MOUNTPOINT] [ARGUMENT]\n\n"
          "Asks mounted ztmpfs RAM disks. NAME may be left out when there is only one.\n\nCommands:\n";
-  for (const Command& command : commands())
-    out << "  " << std::left << std::setw(kCommandWidth) << command.name << command.description << "\n";
+  for (const Command& command : commands()) {
+    const std::string name =
+        std::string(command.name) + (command.argument.empty() ? "" : " ") + std::string(command.argument);
+    out << "  " << std::left << std::setw(kCommandWidth) << name << command.description << "\n";
+  }
   out << "\nOptions:\n  --json         the daemon's answer as it is\n  -h, --help     this text\n"
          "  -V, --version  the version\n\nExit status: 0, 1 (failed, the reason is on stderr), 2 (wrong usage).\n";
 }
@@ -86,8 +85,17 @@ int ztmpfsctl_main(const std::vector<std::string>& arguments, const CtlSurroundi
     }
     const Command& command = find_command(request);
     const std::vector<MountInfo> mounts = find_mounts(surroundings.runtime_dir, complain);
-    const std::string target = request.words.size() > 1 ? request.words[1] : "";
-    return command.run({.mounts = mounts, .target = target, .as_json = request.as_json, .out = surroundings.out});
+    auto words = std::vector<std::string>(request.words.begin() + 1, request.words.end());
+    std::string argument;
+    if (!command.argument.empty()) {
+      argument = words.back();
+      words.pop_back();
+    }
+    return command.run({.mounts = mounts,
+                        .target = words.empty() ? "" : words.front(),
+                        .argument = argument,
+                        .as_json = request.as_json,
+                        .out = surroundings.out});
   } catch (const CtlUsageError& error) {
     complain(error.what());
     return kExitUsage;

@@ -1,41 +1,26 @@
 #pragma once
 
-#include <chrono>
 #include <functional>
-#include <map>
 #include <string>
 #include <vector>
 
 #include "daemon/control_server.h"
-#include "fs/volume.h"
+#include "daemon/stats_json.h"
+#include "reclaim/reclaimer.h"
 
 namespace ztmpfs {
 
-/// What a server tells about itself besides its volume's figures.
-struct ServerInfo {
-  std::string name;
-  std::string mountpoint;
-  pid_t server_pid;
-  pid_t holder_pid;
-};
-
-/// The figures of one moment.
-struct ServerStats {
-  VolumeStats volume;
-  std::map<std::string, uint64_t> requests;  ///< by opcode, answered since the mount
-  uint64_t forgets;
-  std::chrono::seconds uptime;
-};
-
-/// Where the answers come from; in tests from a script. `stats` is called on the control server's thread, `audit` on
+/// Where the answers come from; in tests from a script. `stats` is called on the control server's thread, the others on
 /// another one.
 struct ControlSource {
   ServerInfo info;
   std::function<ServerStats()> stats;
   std::function<std::vector<std::string>()> audit;  ///< a sentence per broken invariant
+  std::function<ReclaimReport(const ReclaimRequest&)> reclaim;
 };
 
-/// GET /v1/info, GET /v1/stats, POST /v1/check. The keys are part of the contract with users.
+/// GET /v1/info, GET /v1/stats, POST /v1/check, POST /v1/compact (compaction alone, all of it), POST /v1/shrink (all
+/// shrinkers; the body is {"bytes": N}). The keys are part of the contract with users.
 std::vector<ControlRoute> control_routes(ControlSource source);
 
 }  // namespace ztmpfs

@@ -43,6 +43,8 @@ Daemon::Daemon(const Options& options, UniqueFd fuse, ImageFiles image, const st
       volume_(std::move(image), volume_options(options), clock_, holder_pid_),
       fuse_(fuse_fd_.get(), volume_, fuse_options(volume_, [this] { asio::post(io_, [this] { on_usable(); }); })),
       housekeeping_(volume_),
+      memory_watch_(volume_.budget()),
+      reclaim_thread_(volume_.reclaimer()),
       signals_(io_),
       tick_(io_),
       patience_(io_),
@@ -59,6 +61,8 @@ bool Daemon::run(UniqueFd ready, UniqueFd holder) {
   control_ = std::make_unique<ControlServer>(io_, control_socket_path(runtime_dir(), options_.name),
                                              control_routes(control_source()));
   volume_.start();
+  reclaim_thread_.start();
+  watch_pressure();
   connection_ = std::jthread([this] { serve_connection(); });
   wait_for_signal();
   wait_for_holder();
@@ -88,9 +92,11 @@ ControlSource Daemon::control_source() {
                 return ServerStats{.volume = volume_.stats(),
                                    .requests = fuse_.request_counts(),
                                    .forgets = fuse_.forgets(),
-                                   .uptime = std::chrono::duration_cast<std::chrono::seconds>(uptime)};
+                                   .uptime = std::chrono::duration_cast<std::chrono::seconds>(uptime),
+                                   .psi = psi_->stats()};
               },
-          .audit = [this] { return volume_.fs().audit(); }};
+          .audit = [this] { return volume_.fs().audit(); },
+          .reclaim = [this](const ReclaimRequest& request) { return volume_.reclaimer().run(request); }};
 }
 
 void Daemon::serve_connection() {
@@ -131,7 +137,15 @@ void Daemon::wait_for_holder() {
   });
 }
 
+// Waking the thread is all that is done here: it must not be slow.
+void Daemon::watch_pressure() {
+  const auto option = parse_psi_option(options_.psi);
+  psi_ = std::make_unique<PsiWatcher>(io_, find_psi_sources(option.value_or(PsiOption{}), PsiSurroundings::current()),
+                                      [this](PressureLevel level, const std::string&) { reclaim_thread_.wake(level); });
+}
+
 void Daemon::keep_house() {
+  if (const auto level = memory_watch_.check()) reclaim_thread_.wake(*level);
   tick_.expires_after(housekeeping_.tick(requests_answered()));
   tick_.async_wait([this](const Error& error) {
     if (!error) keep_house();

@@ -15,15 +15,19 @@
 #include "daemon/control_routes.h"
 #include "daemon/control_server.h"
 #include "daemon/housekeeping.h"
+#include "daemon/memory_watch.h"
 #include "daemon/mounter.h"
 #include "daemon/options.h"
+#include "daemon/psi_watcher.h"
+#include "daemon/reclaim_thread.h"
 #include "fs/volume.h"
 #include "fuse/fuse_server.h"
 
 namespace ztmpfs {
 
-/// The server process, put together: a volume, the FUSE connection served by threads of its own, and on the main
-/// thread all that is not data: signals, timers, the control socket, and the end of the mount.
+/// The server process, put together: a volume, the FUSE connection served by threads of its own, the thread that
+/// reclaims memory, and on the main thread all that is not data: signals, timers, memory pressure, the control socket,
+/// and the end of the mount.
 class Daemon {
  public:
   /// Attaches to the image. `device` names the mount ("MAJOR:MINOR"). Throws std::runtime_error with a sentence.
@@ -43,6 +47,7 @@ class Daemon {
   void on_connection_ended(const std::string& failure);
   void wait_for_signal();
   void wait_for_holder();
+  void watch_pressure();
   void keep_house();
   uint64_t requests_answered() const;
   /// Unmounts; lazily if it is busy, which leaves the last users some time.
@@ -59,6 +64,8 @@ class Daemon {
   Volume volume_;
   FuseServer fuse_;
   Housekeeping housekeeping_;
+  const MemoryWatch memory_watch_;
+  ReclaimThread reclaim_thread_;
 
   boost::asio::io_context io_{1};
   boost::asio::signal_set signals_;
@@ -66,6 +73,7 @@ class Daemon {
   boost::asio::steady_timer patience_;
   boost::asio::posix::stream_descriptor holder_;
   std::unique_ptr<ControlServer> control_;
+  std::unique_ptr<PsiWatcher> psi_;
   UniqueFd ready_;
   std::jthread connection_;
   std::string failure_;

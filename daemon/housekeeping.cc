@@ -13,10 +13,22 @@ namespace {
 
 constexpr std::chrono::milliseconds kInterval{500};
 constexpr std::chrono::milliseconds kIdleInterval{1000};
+// Between the stock of free spans and what has to be compressed or moved.
+constexpr unsigned kHeapCost = 20;
+
+Bytes heap_in_use() {
+  const struct mallinfo2 heap = ::mallinfo2();
+  return heap.uordblks + heap.hblkhd;
+}
 
 }  // namespace
 
-Housekeeping::Housekeeping(Volume& volume) : volume_(volume) {}
+Housekeeping::Housekeeping(Volume& volume)
+    : volume_(volume),
+      heap_shrinker_(volume.reclaimer().add({.name = "heap",
+                                             .cost = kHeapCost,
+                                             .count = [this] { return trimmable(kHeapGainMin); },
+                                             .scan = [this](Bytes) { return ShrinkResult{.freed = trim_heap()}; }})) {}
 
 std::chrono::milliseconds Housekeeping::tick(uint64_t requests) {
   idle_steps_ = requests == requests_ ? idle_steps_ + 1 : 0;
@@ -27,21 +39,33 @@ std::chrono::milliseconds Housekeeping::tick(uint64_t requests) {
     volume_.pool().release_free_spans(std::numeric_limits<Bytes>::max());
   if (idle_steps_ > kIdleSteps) return kIdleInterval;
   if (idle_steps_ <= kSettlingSteps || idle_steps_ == kIdleSteps) {
-    trim_heap();
+    keep_heap_trimmed();
     volume_.measure_overhead();
   }
   return kInterval;
 }
 
-void Housekeeping::trim_heap() {
-  const struct mallinfo2 heap = ::mallinfo2();
-  const Bytes used = heap.uordblks + heap.hblkhd;
+void Housekeeping::keep_heap_trimmed() {
   const bool is_due = idle_steps_ == kTrimStep || idle_steps_ == kIdleSteps;
-  if (!is_due && anonymous_memory(::getpid()) <= used + untrimmable_ + kHeapSlack) return;
+  if (is_due || trimmable(kHeapSlack) > 0) trim_heap();
+}
+
+// Memory of this process that nobody uses, as far as trimming has not shown yet that it stays: stacks, libraries and
+// fragments. 0 if it is less than `least`: to look at it takes some pages of the heap itself.
+Bytes Housekeeping::trimmable(Bytes least) const {
+  const Bytes kept = heap_in_use() + untrimmable_.load(std::memory_order_relaxed);
+  const Bytes anonymous = anonymous_memory(::getpid());
+  return anonymous >= kept + least ? anonymous - kept : 0;
+}
+
+// Returns how much the process has less.
+Bytes Housekeeping::trim_heap() {
+  const Bytes before = anonymous_memory(::getpid());
   ::malloc_trim(0);
-  // Stacks, libraries and fragments: trying again at every step would find the same.
-  const Bytes left = anonymous_memory(::getpid());
-  untrimmable_ = left > used ? left - used : 0;
+  const Bytes after = anonymous_memory(::getpid());
+  const Bytes used = heap_in_use();
+  untrimmable_.store(after > used ? after - used : 0, std::memory_order_relaxed);
+  return before > after ? before - after : 0;
 }
 
 }  // namespace ztmpfs

@@ -24,9 +24,18 @@ Result<size_t> FileSystem::read(uint64_t ino, uint64_t offset, std::span<std::by
   return target.size();
 }
 
-// Order for a crash: contents, slots, then size and times with the outcome. Until then the request is executed again.
+// A write that is cut short is tried again as a whole too, once: nothing of it counts yet.
 Result<size_t> FileSystem::write(Operation& op, uint64_t ino, uint64_t offset, std::span<const std::byte> data) {
   if (offset > kFileSizeMax - data.size()) return fail(std::errc::file_too_large);
+  const auto written = try_write(op, ino, offset, data, Full::kIsAnError);
+  if (written || written.error() != std::errc::no_space_on_device) return written;
+  if (on_full_) on_full_(data.size());
+  return try_write(op, ino, offset, data, Full::kCutsTheWrite);
+}
+
+// Order for a crash: contents, slots, then size and times with the outcome. Until then the request is executed again.
+Result<size_t> FileSystem::try_write(Operation& op, uint64_t ino, uint64_t offset, std::span<const std::byte> data,
+                                     Full full) {
   const ReaderLock frozen(freeze_);
   while (true) {
     const InodeLockSet locks(inode_locks_, {{ino, InodeLock::kExclusive}});
@@ -35,7 +44,8 @@ Result<size_t> FileSystem::write(Operation& op, uint64_t ino, uint64_t offset, s
     if (inode->is_directory()) return fail(std::errc::is_a_directory);
     if (!inode->is_regular()) return fail(std::errc::invalid_argument);
     if (!truncate_step(ino, *inode)) continue;
-    const auto written = store_.write(ino_index(ino), offset, data);
+    auto written = store_.write(ino_index(ino), offset, data);
+    if (written && *written < data.size() && full == Full::kIsAnError) written = fail(std::errc::no_space_on_device);
     if (!written) {
       // Blocks behind the end must not stay: a later extension would show them.
       if (store_.end(ino_index(ino)) > inode->size) store_.truncate(ino_index(ino), inode->size, kMiB);

@@ -129,6 +129,9 @@ class FileSystem {
     const ReaderLock frozen(freeze_);
     return work();
   }
+  /// Called without locks when there is no room for about so many bytes more; true if it made some: then the operation
+  /// is tried once more. Set before threads run.
+  void set_on_full(std::function<bool(Bytes)> on_full) { on_full_ = std::move(on_full); }
   /// Called, perhaps with an inode locked, when there is something for purge_step() to do.
   void set_on_purge(std::function<void()> on_purge);
   /// The inode number that owns an inode table record now, 0 if none: for the store's on_sealed callback.
@@ -167,6 +170,16 @@ class FileSystem {
     uint32_t flags;
   };
 
+  // What a name and its inode may take from the budget: a page of each table, and one of the index.
+  static constexpr Bytes kRecordsRoom = 4 * kPageSize;
+  // Runs `attempt`, and once more if it found no room and some could be made. It changes nothing when it fails so.
+  template <class Attempt>
+  auto with_room(Bytes bytes, Attempt&& attempt) -> decltype(attempt()) {
+    auto result = attempt();
+    if (result || result.error() != std::errc::no_space_on_device) return result;
+    return on_full_ && on_full_(bytes) ? attempt() : result;
+  }
+
   // filesystem.cc: records and their parts
   InodeRecord* find_inode(uint64_t ino) const REQUIRES(inode_locks_);
   Result<InodeRecord*> find_directory(uint64_t ino) const REQUIRES(inode_locks_);
@@ -182,11 +195,17 @@ class FileSystem {
 
   // namespace.cc: names that come
   Result<Attr> make_inode(Operation& op, uint64_t parent, std::string_view name, const NewInode& what);
+  Result<Attr> try_make_inode(Operation& op, uint64_t parent, std::string_view name, const NewInode& what);
+  Result<Attr> try_link(Operation& op, uint64_t ino, uint64_t parent, std::string_view name);
   Result<uint32_t> allocate_inode(const InodeRecord& parent, const Caller& caller, const NewInode& what,
                                   uint64_t parent_ino) REQUIRES(inode_locks_);
   void discard_inode(uint32_t index);
   Result<Attr> count_lookup(Operation& op, uint64_t ino) REQUIRES(inode_locks_);
   Result<Attr> lookup_self(Operation& op, uint64_t ino);
+
+  // file_io.cc
+  enum class Full { kIsAnError, kCutsTheWrite };
+  Result<size_t> try_write(Operation& op, uint64_t ino, uint64_t offset, std::span<const std::byte> data, Full full);
 
   // removal.cc: names that go, and what goes with them
   bool drop_link(Transaction& transaction, InodeRecord& inode, const Time& time) REQUIRES(inode_locks_);
@@ -204,6 +223,7 @@ class FileSystem {
   bool is_ancestor(uint64_t ancestor, uint64_t ino) const;
   Result<void> rename_locked(Operation& op, const RenameArguments& arguments, const Found& source, const Found* target)
       REQUIRES(inode_locks_);
+  Result<void> try_rename(Operation& op, const RenameArguments& arguments);
   Result<void> move_name(Operation& op, const RenameArguments& arguments, const Found& source) REQUIRES(inode_locks_);
   void replace_name(Operation& op, const RenameArguments& arguments, const Found& source, const Found& target)
       REQUIRES(inode_locks_);
@@ -244,6 +264,7 @@ class FileSystem {
   Mutex purge_mutex_;
   std::deque<uint64_t> purge_queue_ GUARDED_BY(purge_mutex_);  // inode numbers
   std::function<void()> on_purge_;
+  std::function<bool(Bytes)> on_full_;  // constant once threads run
 };
 
 }  // namespace ztmpfs

@@ -92,6 +92,10 @@ Result<Attr> FileSystem::symlink(Operation& op, uint64_t parent, std::string_vie
 }
 
 Result<Attr> FileSystem::make_inode(Operation& op, uint64_t parent, std::string_view name, const NewInode& what) {
+  return with_room(kRecordsRoom, [&] { return try_make_inode(op, parent, name, what); });
+}
+
+Result<Attr> FileSystem::try_make_inode(Operation& op, uint64_t parent, std::string_view name, const NewInode& what) {
   if (auto valid = check_new_name(name); !valid) return fail(valid.error());
   const ReaderLock frozen(freeze_);
   const InodeLockSet locks(inode_locks_, {{parent, InodeLock::kExclusive}});
@@ -163,6 +167,10 @@ void FileSystem::discard_inode(uint32_t index) {
 }
 
 Result<Attr> FileSystem::link(Operation& op, uint64_t ino, uint64_t parent, std::string_view name) {
+  return with_room(kRecordsRoom, [&] { return try_link(op, ino, parent, name); });
+}
+
+Result<Attr> FileSystem::try_link(Operation& op, uint64_t ino, uint64_t parent, std::string_view name) {
   if (auto valid = check_new_name(name); !valid) return fail(valid.error());
   const ReaderLock frozen(freeze_);
   const InodeLockSet locks(inode_locks_, {{parent, InodeLock::kExclusive}, {ino, InodeLock::kExclusive}});

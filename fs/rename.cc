@@ -23,8 +23,13 @@ Result<void> FileSystem::rename(Operation& op, uint64_t parent, std::string_view
   const bool bad_flags =
       (flags & ~(kRenameNoReplace | kRenameExchange)) != 0 || flags == (kRenameNoReplace | kRenameExchange);
   if (bad_flags || new_name.empty() || new_name.find('/') != new_name.npos) return fail(std::errc::invalid_argument);
-  const ReaderLock frozen(freeze_);
   const RenameArguments arguments{parent, name, new_parent, new_name, flags};
+  return with_room(kRecordsRoom, [&] { return try_rename(op, arguments); });
+}
+
+Result<void> FileSystem::try_rename(Operation& op, const RenameArguments& arguments) {
+  const auto& [parent, name, new_parent, new_name, flags] = arguments;
+  const ReaderLock frozen(freeze_);
   uint64_t dead = 0;
   while (true) {
     const auto source = peek_name(parent, name);

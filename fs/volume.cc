@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "base/memory_usage.h"
+#include "fs/shrinkers.h"
 
 namespace ztmpfs {
 
@@ -23,6 +24,9 @@ constexpr Bytes kHotMax = 256 * kMiB;
 constexpr Bytes kStockMax = 64 * kMiB;
 // Behind everything that people wait for, yet not so far that a lock held when preempted is held for long.
 constexpr int kBackgroundNice = 10;
+// What a request at the cap asks for beyond its own size, so that not each one has to.
+constexpr Bytes kFullMargin = 4 * kMiB;
+constexpr std::chrono::milliseconds kFullTimeMax{250};
 constexpr size_t kSealBatch = 16;
 constexpr size_t kRecompressBatch = 4;
 
@@ -98,7 +102,11 @@ struct Volume::Parts {
         thorough_codecs(options.codec),
         store(image.region(RegionId::kBlocks), pool, budget, store_codecs(fast_codecs, thorough_codecs), clock,
               store_options(image, options)),
-        fs(image, store, budget, clock, options.root) {}
+        fs(image, store, budget, clock, options.root),
+        reclaimer(clock) {
+    for (Shrinker& shrinker : volume_shrinkers(fs, store, pool))
+      shrinkers.push_back(reclaimer.add(std::move(shrinker)));
+  }
 
   void run_background();
   bool background_step();
@@ -106,6 +114,7 @@ struct Volume::Parts {
   size_t recompress(bool everything);
   void note_sealed(BlockStore::OwnerId owner);
   void tell_settled();
+  bool make_room(Bytes bytes);
   Bytes heaps() const {
     if (!options.count_heaps) return 0;
     return anonymous_memory(::getpid()) + (holder != 0 ? anonymous_memory(holder) : 0);
@@ -121,6 +130,8 @@ struct Volume::Parts {
   CodecSet thorough_codecs;
   BlockStore store;
   FileSystem fs;
+  Reclaimer reclaimer;
+  std::vector<Reclaimer::Registration> shrinkers;
   std::function<void(uint64_t)> on_settled;
   Mutex sealed_mutex;
   std::vector<BlockStore::OwnerId> sealed GUARDED_BY(sealed_mutex);
@@ -134,6 +145,7 @@ Volume::Volume(ImageFiles files, const VolumeOptions& options, const Clock& cloc
   // The header's page and the request records, which this process touches right away.
   parts.budget.charge(kPageSize + parts.image.region(RegionId::kRequests).length());
   measure_overhead();
+  parts.fs.set_on_full([&parts](Bytes bytes) { return parts.make_room(bytes); });
   parts.fs.set_on_purge([&parts] { parts.signal.notify(); });
   parts.store.set_on_work([&parts] { parts.signal.notify(); });
   parts.store.set_on_sealed([&parts](BlockStore::OwnerId owner) { parts.note_sealed(owner); });
@@ -147,6 +159,7 @@ FileSystem& Volume::fs() { return parts_->fs; }
 BlockStore& Volume::store() { return parts_->store; }
 Pool& Volume::pool() { return parts_->pool; }
 MemoryBudget& Volume::budget() { return parts_->budget; }
+Reclaimer& Volume::reclaimer() { return parts_->reclaimer; }
 void Volume::set_on_settled(std::function<void(uint64_t)> on_settled) { parts_->on_settled = std::move(on_settled); }
 
 void Volume::start() {
@@ -195,6 +208,15 @@ void Volume::Parts::tell_settled() {
     if (const uint64_t ino = fs.ino_of(owner); ino != 0) on_settled(ino);
 }
 
+// For a request that met the cap, in its thread. Others may wait for the request: so in small portions. True if it is
+// worth trying again.
+bool Volume::Parts::make_room(Bytes bytes) {
+  if (budget.available() >= bytes + kFullMargin) return false;  // it was another limit
+  const Bytes target = bytes + kFullMargin - budget.available();
+  const auto report = reclaimer.run({.cause = ReclaimCause::kNoSpace, .target = target, .time_max = kFullTimeMax});
+  return report.freed > 0 || budget.available() >= bytes;
+}
+
 // Never while an audit looks.
 size_t Volume::Parts::seal(bool everything, Effort effort) {
   return fs.run_unfrozen([&] { return store.seal(kSealBatch, everything, effort); });
@@ -237,6 +259,7 @@ VolumeStats Volume::stats() const {
           .mem_used_max = parts_->budget.peak(),
           .mem_limit = parts_->budget.limit(),
           .metadata_bytes = parts_->fs.metadata_bytes() + store.metadata_bytes,
+          .reclaim = parts_->reclaimer.stats(),
           .files = parts_->fs.files(),
           .directories = parts_->fs.directories()};
 }

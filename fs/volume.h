@@ -13,6 +13,7 @@
 #include "base/memory_budget.h"
 #include "compress/codec_set.h"
 #include "fs/filesystem.h"
+#include "reclaim/reclaimer.h"
 
 namespace ztmpfs {
 
@@ -41,12 +42,14 @@ struct VolumeStats {
   Bytes mem_used_max;
   Bytes mem_limit;
   Bytes metadata_bytes;
+  ReclaimStats reclaim;
   uint64_t files;
   uint64_t directories;
 };
 
 /// An image and everything built on it, from the memory budget up to the tree, in dependency order, with the background
-/// threads that seal cold blocks and purge removed files. What the daemon serves and what tests run on.
+/// threads that seal cold blocks and purge removed files, and with what gives memory back on request. What the daemon
+/// serves and what tests run on.
 class Volume {
  public:
   /// Attaches to the image, fresh or not. Throws std::runtime_error if it cannot be trusted. `holder` is the pid of
@@ -59,6 +62,8 @@ class Volume {
   BlockStore& store();
   Pool& pool();
   MemoryBudget& budget();
+  /// Its shrinkers are those of volume_shrinkers(). Not to be run in a thread that is in a call of fs().
+  Reclaimer& reclaimer();
 
   /// Starts the background threads. Never before a fork.
   void start();

@@ -77,6 +77,10 @@ class Pool {
   /// so everybody else goes on. Freed spans go to the OS, not to the stock. Several threads may call it.
   CompactResult compact(Bytes budget = std::numeric_limits<Bytes>::max());
 
+  /// Resident memory of the stock of free spans.
+  Bytes free_span_bytes() const { return arena_.stock(); }
+  /// Resident memory of all spans, those of the stock too.
+  Bytes resident() const { return arena_.used() + arena_.stock(); }
   PoolStats stats() const;
   /// One entry per class, ascending by size.
   std::vector<SizeClassStats> class_stats() const;

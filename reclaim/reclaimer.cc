@@ -16,6 +16,7 @@ using std::chrono::milliseconds;
 
 // So much is asked of a shrinker at once: the limit of time is looked at in between.
 constexpr Bytes kSlice = 4 * kMiB;
+constexpr milliseconds kTurnPause{1};
 constexpr milliseconds kBackOffMin{1'000};
 constexpr milliseconds kBackOffMax{60'000};
 
@@ -199,10 +200,28 @@ ReclaimReport Reclaimer::run(const ReclaimRequest& request) noexcept {
 }
 
 void Reclaimer::run_alone(const ReclaimRequest& request, ReclaimReport& report) {
-  MutexLock lock(run_mutex_);
+  if (!await_turn(request)) {
+    report.backed_off = true;
+    return record(report);
+  }
+  const MutexLock lock(run_mutex_, std::adopt_lock);
   report.backed_off = request.cause == ReclaimCause::kPressure && backs_off(request.level);
   if (!report.backed_off) spend(request, report);
   record(report);
+}
+
+// A writer had rather try its luck with what another run frees than wait for the end of it.
+bool Reclaimer::await_turn(const ReclaimRequest& request) {
+  if (request.cause != ReclaimCause::kNoSpace) {
+    run_mutex_.lock();
+    return true;
+  }
+  const auto end = std::chrono::steady_clock::now() + request.time_max;
+  while (!run_mutex_.try_lock()) {
+    if (std::chrono::steady_clock::now() >= end) return false;
+    std::this_thread::sleep_for(kTurnPause);
+  }
+  return true;
 }
 
 void Reclaimer::spend(const ReclaimRequest& request, ReclaimReport& report) {

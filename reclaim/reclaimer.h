@@ -53,7 +53,7 @@ struct ReclaimReport {
   Bytes moved = 0;
   std::chrono::milliseconds time{0};
   bool stuck = false;            ///< nothing was freed although a shrinker had counted something
-  bool backed_off = false;       ///< nothing was tried: too soon after runs that were stuck
+  bool backed_off = false;       ///< nothing was tried: too soon after stuck runs, or another run is under way
   std::vector<Part> parts = {};  ///< of the shrinkers that were used, in that order
 };
 
@@ -70,8 +70,9 @@ struct ReclaimStats {
 
 /// Spends a target on the registered shrinkers, cheapest first, within limits of time and level.
 ///
-/// Thread-safe. One run at a time: a second caller waits for the first, whose limit of time bounds that. No lock is
-/// held that a shrinker could need, but the registry's: a shrinker must not add or remove shrinkers.
+/// Thread-safe. One run at a time: a second caller waits for the first, but a writer (kNoSpace) no longer than its own
+/// time_max: then it is backed off. No lock is held that a shrinker could need, but the registry's: a shrinker must not
+/// add or remove shrinkers.
 ///
 /// Runs for kPressure back off as the kernel does after SHRINK_STOP: after a stuck one, those of the same level or a
 /// lower one are refused for a second, then for two, up to a minute, until any run frees something. Having nothing to
@@ -128,6 +129,7 @@ class Reclaimer {
 
   void remove(uint64_t id) noexcept;
   void run_alone(const ReclaimRequest& request, ReclaimReport& report) EXCLUDES(run_mutex_);
+  bool await_turn(const ReclaimRequest& request) TRY_ACQUIRE(true, run_mutex_);
   void spend(const ReclaimRequest& request, ReclaimReport& report) REQUIRES(run_mutex_);
   void record(const ReclaimReport& report) EXCLUDES(stats_mutex_);
   void update_back_off(const ReclaimReport& report) REQUIRES(stats_mutex_);

@@ -105,7 +105,7 @@ class BlockStore {
   void set_on_sealed(std::function<void(OwnerId)> on_sealed) { on_sealed_ = std::move(on_sealed); }
 
   /// Memory that is charged already but free for new contents: the pool's stock of free spans.
-  Bytes reusable_bytes() const { return pool_.stats().free_span_bytes; }
+  Bytes reusable_bytes() const { return pool_.free_span_bytes(); }
 
   /// Called, with the block's stripe locked, when the first block comes to wait for background work, and when writers
   /// meet the hot limit. Set before threads run.

@@ -24,7 +24,15 @@ constexpr const char* kStats =
     R"("compr_data_size":1073741824,"mem_used_total":1610612736,"mem_limit":4294967296,"mem_used_max":2147483648,)"
     R"("same_pages":7,"huge_pages":8,"pages_compacted":0,"files":123,"directories":45,"hot_bytes":1048576,)"
     R"("metadata_bytes":2097152,"pool_payload_bytes":1073741824,"pool_span_bytes":1181116006,"free_span_bytes":0,)"
-    R"("compact_freeable_bytes":4096,"checksum_failures":0,"forgets":9,"requests":{"LOOKUP":12},"classes":[]})";
+    R"("compact_freeable_bytes":4096,"checksum_failures":0,"forgets":9,"requests":{"LOOKUP":12},)"
+    R"("psi":{"events":2,"last_event":null,"sources":[{"path":"/proc/pressure/memory","level":"some",)"
+    R"("state":"trigger","trigger":"some 200000 2000000","reason":"","events":2,"seconds_since_event":3.25}]},)"
+    R"("reclaim":{"runs":4,"stuck_runs":1,"backed_off":0,"freed":{"compaction":1048576,"heap":4096},"last":null},)"
+    R"("classes":[{"object_size":64,"pages_per_span":1,"objects_per_span":64,"objects_allocated":128,)"
+    R"("objects_used":70,"pages_used":2,"pages_freeable":0},{"object_size":128,"pages_per_span":1,)"
+    R"("objects_per_span":32,"objects_allocated":0,"objects_used":0,"pages_used":0,"pages_freeable":0},)"
+    R"({"object_size":8192,"pages_per_span":2,"objects_per_span":1,"objects_allocated":5,"objects_used":5,)"
+    R"("pages_used":10,"pages_freeable":0}]})";
 
 struct Outcome {
   int exit_code;
@@ -47,7 +55,14 @@ class Ztmpfsctl : public testing::Test {
   static std::map<std::string, std::string> script(const std::string& name, const std::string& mountpoint) {
     return {{"GET /v1/info", info(name, mountpoint)},
             {"GET /v1/stats", ScriptedServer::json(kStats)},
-            {"POST /v1/check", ScriptedServer::json(R"({"ok":true,"breaches":[]})")}};
+            {"POST /v1/check", ScriptedServer::json(R"({"ok":true,"breaches":[]})")},
+            {"POST /v1/compact",
+             ScriptedServer::json(
+                 R"({"pages_freed":256,"bytes_freed":1048576,"bytes_moved":4096,"milliseconds":3,"stuck":false})")},
+            {"POST /v1/shrink",
+             ScriptedServer::json(R"({"freed":1048576,"shrinkers":[)"
+                                  R"({"shrinker":"free_spans","freed":4096,"moved":0,"stuck":false},)"
+                                  R"({"shrinker":"compaction","freed":1044480,"moved":9,"stuck":true}]})")}};
   }
   std::string socket_path(const std::string& name) const { return directory_ + "/" + name + ".sock"; }
   Outcome run(const std::vector<std::string>& arguments) const {
@@ -136,6 +151,45 @@ TEST_F(Ztmpfsctl, StatsForPeopleTellRatiosAndWhatIsNotCounted) {
   EXPECT_THAT(outcome.out, testing::Not(HasSubstr("DAMAGED")));
 }
 
+TEST_F(Ztmpfsctl, StatsForPeopleTellOfPressureReclaimAndClasses) {
+  const ScriptedServer server(socket_path("build"), script("build", "/mnt/build"));
+  const std::string out = run({"stats"}).out;
+  EXPECT_THAT(out,
+              HasSubstr("/proc/pressure/memory, some: trigger (some 200000 2000000), 2 events, last event 3 s ago"));
+  EXPECT_THAT(out, HasSubstr("4 runs, 1 of them stuck; 0 pages freed by compaction"));
+  EXPECT_THAT(out, HasSubstr("freed so far: compaction 1.0 MiB, heap 4.0 KiB"));
+  EXPECT_THAT(out, HasSubstr("        64         2          70         128           0\n      runs        10"));
+}
+
+TEST_F(Ztmpfsctl, CompactTellsWhatItFreed) {
+  const ScriptedServer server(socket_path("build"), script("build", "/mnt/build"));
+  EXPECT_EQ(run({"compact"}).out, "build: 1.0 MiB freed (256 pages), 4.0 KiB moved\n");
+  EXPECT_EQ(run({"compact", "build"}).exit_code, 0);
+  EXPECT_THAT(run({"compact", "--json"}).out, HasSubstr("\"pages_freed\":256"));
+}
+
+TEST_F(Ztmpfsctl, ShrinkTellsWhenThereIsNoMoreToFree) {
+  const ScriptedServer server(socket_path("build"), script("build", "/mnt/build"));
+  EXPECT_EQ(run({"shrink", "1M"}).out,
+            "build: 1.0 MiB freed of 1.0 MiB\n  free_spans: 4.0 KiB\n  compaction: 1020.0 KiB (more is in use just "
+            "now)\n");
+  EXPECT_THAT(run({"shrink", "build", "1G"}).out,
+              StartsWith("build: 1.0 MiB freed of 1.0 GiB: there is no more to free\n"));
+  EXPECT_EQ(run({"shrink", "/mnt/build", "4096"}).exit_code, 0);
+}
+
+TEST_F(Ztmpfsctl, ShrinkOfNothingAndOfGarbageIsRefused) {
+  const ScriptedServer server(socket_path("build"), script("build", "/mnt/build"));
+  for (const char* bytes : {"0", "garbage", "1x", "12Q", "", "50%"}) {
+    const Outcome outcome = run({"shrink", bytes});
+    EXPECT_EQ(outcome.exit_code, 2) << bytes;
+    EXPECT_EQ(outcome.err,
+              "ztmpfsctl: shrink: BYTES is '" + std::string(bytes) + "', but must be a size such as 64M\n");
+  }
+  EXPECT_EQ(run({"shrink"}).err, "ztmpfsctl: shrink: BYTES is missing\n");
+  EXPECT_EQ(run({"shrink", "build", "1M", "2M"}).exit_code, 2);
+}
+
 TEST_F(Ztmpfsctl, CheckThatFindsNothingSucceeds) {
   const ScriptedServer server(socket_path("build"), script("build", "/mnt/build"));
   EXPECT_EQ(run({"check"}).exit_code, 0);
@@ -181,14 +235,14 @@ TEST_F(Ztmpfsctl, WrongUsageIsRefused) {
 TEST_F(Ztmpfsctl, HelpNamesEveryCommand) {
   const Outcome outcome = run({"--help"});
   EXPECT_EQ(outcome.exit_code, 0);
-  for (const char* command : {"list", "stats", "check"}) EXPECT_THAT(outcome.out, HasSubstr(command));
+  for (const Command& command : commands()) EXPECT_THAT(outcome.out, HasSubstr("  " + std::string(command.name)));
   EXPECT_THAT(run({"--version"}).out, StartsWith("ztmpfsctl 0."));
 }
 
 TEST(ZtmpfsctlDocumentation, ManPageNamesEveryCommandAndKey) {
   std::ifstream file(ZTMPFS_SOURCE_DIR "/docs/ztmpfsctl.1.md");
   const std::string page{std::istreambuf_iterator<char>(file), {}};
-  for (const Command& command : commands()) EXPECT_THAT(page, HasSubstr("\n`" + std::string(command.name) + "`\n"));
+  for (const Command& command : commands()) EXPECT_THAT(page, HasSubstr("\n`" + std::string(command.name)));
   const boost::json::value stats = boost::json::parse(kStats);
   for (const auto& [key, value] : stats.as_object()) EXPECT_THAT(page, HasSubstr("`" + std::string(key) + "`"));
 }

@@ -9,6 +9,18 @@ namespace {
 
 namespace json = boost::json;
 
+ReclaimReport some_report(Bytes target) {
+  return {.cause = ReclaimCause::kPressure,
+          .level = PressureLevel::kSome,
+          .target = target,
+          .freed = 12288,
+          .moved = 5000,
+          .time = std::chrono::milliseconds(7),
+          .stuck = false,
+          .backed_off = false,
+          .parts = {{"compaction", {.freed = 12288, .moved = 5000, .stuck = true}}}};
+}
+
 ServerStats some_stats() {
   ServerStats stats{};
   stats.volume.store.orig_data_size = 1000;
@@ -31,6 +43,27 @@ ServerStats some_stats() {
   stats.requests = {{"LOOKUP", 12}, {"WRITE", 7}};
   stats.forgets = 2;
   stats.uptime = std::chrono::seconds(99);
+  stats.volume.pool.pages_compacted = 3;
+  stats.volume.reclaim.runs = 4;
+  stats.volume.reclaim.stuck_runs = 1;
+  stats.volume.reclaim.freed = {{"compaction", 12288}};
+  stats.volume.reclaim.last = some_report(kMiB);
+  stats.psi = {{.path = "/proc/pressure/memory",
+                .level = PressureLevel::kSome,
+                .state = PsiWatchState::kTrigger,
+                .trigger = "some 200000 2000000",
+                .reason = "",
+                .events = 2,
+                .false_events = 1,
+                .since_event = std::chrono::milliseconds(1500)},
+               {.path = "/proc/pressure/memory",
+                .level = PressureLevel::kFull,
+                .state = PsiWatchState::kPolling,
+                .trigger = "full 100000 2000000",
+                .reason = "refused",
+                .events = 0,
+                .false_events = 0,
+                .since_event = std::nullopt}};
   return stats;
 }
 
@@ -42,13 +75,21 @@ const ControlRoute& route(const std::vector<ControlRoute>& routes, const std::st
 
 class ControlRoutes : public testing::Test {
  protected:
-  json::object ask(const std::string& path) { return json::parse(route(routes_, path).answer("").body).as_object(); }
+  json::object ask(const std::string& path, const std::string& body = "") {
+    return json::parse(route(routes_, path).answer(body).body).as_object();
+  }
 
   std::vector<std::string> breaches_;
+  std::vector<ReclaimRequest> requests_;
   std::vector<ControlRoute> routes_ =
       control_routes({.info = {.name = "build", .mountpoint = "/mnt", .server_pid = 11, .holder_pid = 10},
                       .stats = some_stats,
-                      .audit = [this] { return breaches_; }});
+                      .audit = [this] { return breaches_; },
+                      .reclaim =
+                          [this](const ReclaimRequest& request) {
+                            requests_.push_back(request);
+                            return some_report(request.target);
+                          }});
 };
 
 TEST_F(ControlRoutes, StatsHaveTheKeysOfTheContract) {
@@ -73,6 +114,8 @@ TEST_F(ControlRoutes, StatsHaveTheKeysOfTheContract) {
                           "pool_payload_bytes",
                           "pool_span_bytes",
                           "checksum_failures",
+                          "psi",
+                          "reclaim",
                           "name",
                           "mountpoint"})
     EXPECT_TRUE(stats.contains(key)) << key;
@@ -91,6 +134,57 @@ TEST_F(ControlRoutes, StatsTellTheFigures) {
   EXPECT_EQ(stats.at("requests").at("WRITE"), 7);
   EXPECT_EQ(stats.at("forgets"), 2);
   EXPECT_EQ(stats.at("classes").at(0).at("objects_used"), 9);
+}
+
+TEST_F(ControlRoutes, StatsTellOfPressureAndWhatCameOfIt) {
+  const json::object stats = ask("/v1/stats");
+  EXPECT_EQ(stats.at("pages_compacted"), 3);
+  const json::value& psi = stats.at("psi");
+  EXPECT_EQ(psi.at("events"), 2);
+  EXPECT_EQ(psi.at("last_event"),
+            (json::object{{"path", "/proc/pressure/memory"}, {"level", "some"}, {"seconds_ago", 1.5}}));
+  EXPECT_EQ(psi.at("sources").at(0).at("trigger"), "some 200000 2000000");
+  EXPECT_EQ(psi.at("sources").at(0).at("false_events"), 1);
+  EXPECT_EQ(psi.at("sources").at(1).at("state"), "polling");
+  EXPECT_TRUE(psi.at("sources").at(1).at("seconds_since_event").is_null());
+  const json::value& reclaim = stats.at("reclaim");
+  EXPECT_EQ(reclaim.at("runs"), 4);
+  EXPECT_EQ(reclaim.at("stuck_runs"), 1);
+  EXPECT_EQ(reclaim.at("freed"), (json::object{{"compaction", 12288}}));
+  EXPECT_EQ(reclaim.at("last").at("cause"), "pressure");
+  EXPECT_EQ(reclaim.at("last").at("target"), kMiB);
+  EXPECT_EQ(reclaim.at("last").at("shrinkers").at(0).at("moved"), 5000);
+}
+
+TEST_F(ControlRoutes, CompactRunsCompactionAlone) {
+  const json::object answer = ask("/v1/compact");
+  ASSERT_EQ(requests_.size(), 1);
+  EXPECT_EQ(requests_[0].cause, ReclaimCause::kManual);
+  EXPECT_EQ(requests_[0].only, "compaction");
+  EXPECT_EQ(requests_[0].target, ReclaimRequest::kEverything);
+  EXPECT_EQ(
+      answer,
+      (json::object{
+          {"pages_freed", 3}, {"bytes_freed", 12288}, {"bytes_moved", 5000}, {"milliseconds", 7}, {"stuck", true}}));
+  EXPECT_TRUE(route(routes_, "/v1/compact").is_slow);
+}
+
+TEST_F(ControlRoutes, ShrinkRunsAllShrinkersForATarget) {
+  const json::object answer = ask("/v1/shrink", R"({"bytes": 70000})");
+  ASSERT_EQ(requests_.size(), 1);
+  EXPECT_EQ(requests_[0].target, 70000);
+  EXPECT_EQ(requests_[0].only, "");
+  EXPECT_EQ(requests_[0].level, PressureLevel::kFull);
+  EXPECT_EQ(answer.at("target"), 70000);
+  EXPECT_EQ(answer.at("freed"), 12288);
+  EXPECT_TRUE(route(routes_, "/v1/shrink").is_slow);
+}
+
+TEST_F(ControlRoutes, ShrinkOfNothingAndOfGarbageIsRefused) {
+  for (const char* body : {"", "garbage", "[]", "{}", R"({"bytes":"64M"})", R"({"bytes":0})", R"({"bytes":-1})",
+                           R"({"bytes":1.5})", R"({"bytes":99999999999999999999999})", R"({"bytes":null})"})
+    EXPECT_THROW(ask("/v1/shrink", body), std::invalid_argument) << body;
+  EXPECT_TRUE(requests_.empty());
 }
 
 TEST_F(ControlRoutes, InfoNamesTheProcesses) {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
 #include <random>
 #include <thread>
 
@@ -92,6 +93,78 @@ TEST(Volume, BackgroundThreadsSealWhatTurnsColdAndFreeWhatIsLarge) {
   EXPECT_EQ(rig.fs().files(), 2U);
   EXPECT_EQ(rig.volume().store().hot_bytes(), 0U);
   EXPECT_EQ(rig.read(other), std::string(50'000, 'o'));
+}
+
+// Incompressible files of a thousand bytes, three of four removed: their memory is in partly filled spans, and no large
+// block can use it as it is.
+TEST(Volume, AtTheCapPartlyFilledSpansAreCompactedBeforeAWriteFails) {
+  FsRig rig(24 * kMiB);
+  std::mt19937_64 random(2);
+  const auto noise = [&](size_t size) {
+    std::string bytes(size, '\0');
+    for (char& c : bytes) c = char(random());
+    return bytes;
+  };
+  std::map<std::string, std::string> kept;
+  for (int i = 0; i < 12'000; ++i) {
+    const std::string name = "small" + std::to_string(i);
+    const std::string contents = noise(1000);
+    const uint64_t ino = rig.create(kRoot, name)->ino;
+    ASSERT_EQ(rig.write(ino, 0, contents), contents.size());
+    rig.forget(ino);
+    if (i % 4 == 0) kept[name] = contents;
+  }
+  rig.volume().settle();
+  for (int i = 0; i < 12'000; ++i) {
+    const std::string name = "small" + std::to_string(i);
+    if (kept.contains(name)) continue;
+    ASSERT_TRUE(rig.unlink(kRoot, name));
+  }
+  const Bytes freeable = rig.volume().pool().compactable();
+  ASSERT_GT(freeable, 6 * kMiB);
+  ASSERT_EQ(rig.volume().stats().pool.pages_compacted, 0U) << "nothing is compacted while there is room";
+
+  const uint64_t large = rig.create(kRoot, "large")->ino;
+  std::string written;
+  while (true) {
+    const std::string piece = noise(32 * kKiB);
+    const auto done = rig.write(large, written.size(), piece);
+    if (!done) {
+      EXPECT_EQ(done.error(), std::errc::no_space_on_device);
+      break;
+    }
+    written += piece.substr(0, *done);
+  }
+  const VolumeStats stats = rig.volume().stats();
+  EXPECT_GT(stats.pool.pages_compacted * kPageSize, freeable * 9 / 10);
+  EXPECT_LT(stats.pool.freeable, 64 * kKiB);
+  EXPECT_LT(rig.volume().budget().available(), 2 * kMiB);
+  EXPECT_GT(stats.reclaim.freed.at("compaction"), freeable * 9 / 10);
+  EXPECT_EQ(rig.read(large, 0, written.size()), written);
+  for (const auto& [name, contents] : kept) ASSERT_EQ(rig.read(rig.lookup(kRoot, name)->ino), contents);
+  rig.expect_sound();
+}
+
+TEST(Volume, AReclaimRunGivesBackTheStockTheOpenBlocksAndThePartlyFilledSpans) {
+  FsRig rig;
+  std::string text;
+  while (text.size() < kMiB) text += "line " + std::to_string(text.size()) + "\n";
+  const uint64_t open = rig.create(kRoot, "open")->ino;
+  rig.write(open, 0, text);
+  const uint64_t gone = rig.create(kRoot, "gone")->ino;
+  rig.write(gone, 0, text.substr(0, 256 * kKiB));
+  rig.truncate(gone, 0);
+  ASSERT_GT(rig.volume().pool().free_span_bytes(), 0U);
+  const Bytes before = rig.volume().image().allocated();
+  const ReclaimReport report = rig.volume().reclaimer().run({});
+  EXPECT_EQ(before - rig.volume().image().allocated(), report.freed);
+  EXPECT_GT(report.freed, kMiB / 2);
+  EXPECT_EQ(rig.volume().store().hot_bytes(), 0U);
+  EXPECT_EQ(rig.volume().pool().free_span_bytes(), 0U);
+  EXPECT_EQ(rig.volume().pool().compactable(), 0U);
+  EXPECT_EQ(rig.read(open), text);
+  EXPECT_EQ(rig.volume().reclaimer().run({}).freed, 0U);
+  rig.expect_sound();
 }
 
 TEST(Volume, AForeignImageIsRefused) {
