@@ -185,15 +185,20 @@ TEST(PoolCompaction, MovesNoMoreThanTheKernelsRule) {
     kernel_moved += one.bytes_moved();
     kernel_freed += one.pages_freed();
   }
+  Bytes free_slots = 0;
+  for (const SizeClassStats& one : rig.pool.class_stats())
+    free_slots += (one.objects_allocated - one.objects_used) * one.object_size;
   const double per_page = double(ours.bytes_moved) / double(ours.pages_freed);
   const double kernel_per_page = double(kernel_moved) / double(kernel_freed);
   std::cout << "bytes moved per page freed: " << per_page << ", by the kernel's rule: " << kernel_per_page
             << "; pages freed: " << ours.pages_freed << ", by the kernel's rule: " << kernel_freed
             << "; payload / pool pages: " << double(before.payload) / double(before.span_bytes) << " before, "
-            << double(after.payload) / double(after.span_bytes) << " after\n";
+            << double(after.payload) / double(after.span_bytes) << " after; free slots left: " << free_slots / kKiB
+            << " KiB\n";
   EXPECT_LE(per_page, kernel_per_page);
   EXPECT_GE(double(after.payload), 0.96 * double(after.span_bytes));
   EXPECT_EQ(after.freeable, 0);
+  EXPECT_LT(double(free_slots), 0.005 * double(after.span_bytes)) << "what an end game across classes could gain";
 }
 
 }  // namespace
