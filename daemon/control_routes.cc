@@ -5,8 +5,6 @@
 #include <stdexcept>
 #include <utility>
 
-#include "fs/shrinkers.h"
-
 namespace ztmpfs {
 
 namespace {
@@ -14,7 +12,7 @@ namespace {
 namespace json = boost::json;
 
 // People who ask wait for all of it.
-constexpr std::chrono::minutes kManualTimeMax{5};
+constexpr std::chrono::minutes kShrinkTimeMax{5};
 
 ControlReply json_reply(const json::value& value) { return {200, "application/json", json::serialize(value) + "\n"}; }
 
@@ -54,12 +52,11 @@ Bytes parse_bytes(const std::string& body) {
 
 std::vector<ControlRoute> control_routes(ControlSource source) {
   const ServerInfo info = source.info;
-  const auto reclaim = source.reclaim;
-  const auto compact = [reclaim](const std::string&) {
-    return json_reply(compact_json(reclaim({.time_max = kManualTimeMax, .only = kCompactionShrinker})));
+  const auto compact = [run = std::move(source.compact)](const std::string&) {
+    return json_reply(compact_json(run()));
   };
-  const auto shrink = [reclaim](const std::string& body) {
-    return json_reply(report_json(reclaim({.target = parse_bytes(body), .time_max = kManualTimeMax})));
+  const auto shrink = [run = std::move(source.shrink)](const std::string& body) {
+    return json_reply(report_json(run({.target = parse_bytes(body), .time_max = kShrinkTimeMax})));
   };
   return {{.method = "GET",
            .path = "/v1/info",

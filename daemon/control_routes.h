@@ -16,7 +16,8 @@ struct ControlSource {
   ServerInfo info;
   std::function<ServerStats()> stats;
   std::function<std::vector<std::string>()> audit;  ///< a sentence per broken invariant
-  std::function<ReclaimReport(const ReclaimRequest&)> reclaim;
+  std::function<ReclaimReport()> compact;
+  std::function<ReclaimReport(const ReclaimRequest&)> shrink;
 };
 
 /// GET /v1/info, GET /v1/stats, POST /v1/check, POST /v1/compact (compaction alone, all of it), POST /v1/shrink (all

@@ -96,7 +96,8 @@ ControlSource Daemon::control_source() {
                                    .psi = psi_->stats()};
               },
           .audit = [this] { return volume_.fs().audit(); },
-          .reclaim = [this](const ReclaimRequest& request) { return volume_.reclaimer().run(request); }};
+          .compact = [this] { return volume_.compact(); },
+          .shrink = [this](const ReclaimRequest& request) { return volume_.reclaimer().run(request); }};
 }
 
 void Daemon::serve_connection() {

@@ -1,6 +1,7 @@
 #include "fs/shrinkers.h"
 
 #include <algorithm>
+#include <chrono>
 #include <limits>
 
 namespace ztmpfs {
@@ -11,6 +12,9 @@ namespace {
 // free slots, and what is filled need not be moved.
 enum Cost : unsigned { kFreeSpans = 10, kHotBlocks = 30, kCompaction = 40 };
 
+constexpr std::string_view kCompactionName = "compaction";
+// A person who asks waits for all of it.
+constexpr std::chrono::minutes kByHandTimeMax{5};
 constexpr size_t kBlocksPerScan = 64;
 
 Shrinker free_spans(Pool& pool) {
@@ -37,25 +41,37 @@ Shrinker hot_blocks(FileSystem& fs, BlockStore& store, Pool& pool) {
   return {.name = "hot_blocks", .cost = kHotBlocks, .count = [&store] { return store.hot_bytes(); }, .scan = scan};
 }
 
+ShrinkResult compact(FileSystem& fs, Pool& pool, Bytes budget) {
+  CompactResult result;
+  fs.run_unfrozen([&] {
+    result = pool.compact(budget);
+    return size_t(result.pages_freed);
+  });
+  return {.freed = result.pages_freed * kPageSize, .moved = result.bytes_moved, .stuck = result.stuck};
+}
+
 Shrinker compaction(FileSystem& fs, Pool& pool) {
-  const auto scan = [&](Bytes budget) {
-    CompactResult result;
-    fs.run_unfrozen([&] {
-      result = pool.compact(budget);
-      return size_t(result.pages_freed);
-    });
-    return ShrinkResult{.freed = result.pages_freed * kPageSize, .moved = result.bytes_moved, .stuck = result.stuck};
-  };
-  return {.name = std::string(kCompactionShrinker),
+  return {.name = std::string(kCompactionName),
           .cost = kCompaction,
           .count = [&pool] { return pool.compactable(); },
-          .scan = scan};
+          .scan = [&](Bytes budget) { return compact(fs, pool, budget); }};
 }
 
 }  // namespace
 
 std::vector<Shrinker> volume_shrinkers(FileSystem& fs, BlockStore& store, Pool& pool) {
   return {free_spans(pool), hot_blocks(fs, store, pool), compaction(fs, pool)};
+}
+
+ReclaimReport compact_by_hand(Reclaimer& reclaimer, FileSystem& fs, Pool& pool) {
+  ReclaimReport report = reclaimer.run({.time_max = kByHandTimeMax, .only = kCompactionName});
+  if (!report.parts.empty() || pool.compactable() == 0) return report;
+  const ShrinkResult result = compact(fs, pool, std::numeric_limits<Bytes>::max());
+  report.parts.push_back({std::string(kCompactionName), result});
+  report.freed = result.freed;
+  report.moved = result.moved;
+  report.stuck = result.stuck && result.freed == 0;
+  return report;
 }
 
 }  // namespace ztmpfs

@@ -160,6 +160,7 @@ BlockStore& Volume::store() { return parts_->store; }
 Pool& Volume::pool() { return parts_->pool; }
 MemoryBudget& Volume::budget() { return parts_->budget; }
 Reclaimer& Volume::reclaimer() { return parts_->reclaimer; }
+ReclaimReport Volume::compact() { return compact_by_hand(parts_->reclaimer, parts_->fs, parts_->pool); }
 void Volume::set_on_settled(std::function<void(uint64_t)> on_settled) { parts_->on_settled = std::move(on_settled); }
 
 void Volume::start() {

@@ -64,6 +64,8 @@ class Volume {
   MemoryBudget& budget();
   /// Its shrinkers are those of volume_shrinkers(). Not to be run in a thread that is in a call of fs().
   Reclaimer& reclaimer();
+  /// Compacts the pool until no more pages can be freed; what `ztmpfsctl compact` asks for. As reclaimer().
+  ReclaimReport compact();
 
   /// Starts the background threads. Never before a fork.
   void start();
