@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -42,6 +43,9 @@ Result<UniqueFd> open_fifo(const PsiSource& source, std::string_view text) {
   if (!fifo && errno == EACCES && text.empty())
     fifo.reset(::open(source.path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
   if (!fifo) return fail_with_errno();
+  struct stat status{};
+  if (::fstat(fifo.get(), &status) < 0) return fail_with_errno();
+  if (!S_ISFIFO(status.st_mode)) return fail(std::errc::operation_not_permitted);  // what has taken its place
   if (!text.empty() && ::write(fifo.get(), text.data(), text.size()) < 0) return fail_with_errno();
   return fifo;
 }

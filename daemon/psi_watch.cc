@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -17,6 +18,14 @@ using Error = boost::system::error_code;
 using Descriptor = boost::asio::posix::stream_descriptor;
 
 constexpr const char* kGone = "the file is gone";
+
+// Whether `path` still names the open file.
+bool is_named(int fd, const std::string& path) {
+  struct stat open_file{};
+  struct stat named_file{};
+  return ::fstat(fd, &open_file) == 0 && ::stat(path.c_str(), &named_file) == 0 &&
+         open_file.st_dev == named_file.st_dev && open_file.st_ino == named_file.st_ino;
+}
 
 }  // namespace
 
@@ -79,6 +88,7 @@ bool PsiWatch::open() {
     state_ = PsiWatchState::kTrigger;
     opened_ = std::chrono::steady_clock::now();
     wait();
+    if (source_.kind == PsiSourceKind::kFifo) check_later();
     return true;
   }
   reason_ = error.message();
@@ -168,6 +178,18 @@ void PsiWatch::poll() {
   if (!reading) return lose(kGone);
   poll_later();
   if (reading->percent >= wanted_.percent()) note_event();
+}
+
+void PsiWatch::check_later() {
+  timer_.expires_after(intervals_.poll);
+  timer_.async_wait([self = shared_from_this()](const Error& error) {
+    if (!error && !self->is_closed_ && self->state_ == PsiWatchState::kTrigger) self->check();
+  });
+}
+
+void PsiWatch::check() {
+  if (!is_named(descriptor_.native_handle(), source_.path)) return lose(kGone);
+  check_later();
 }
 
 bool PsiWatch::drain(bool& is_event) {

@@ -21,7 +21,7 @@ namespace ztmpfs {
 
 /// How often a watch does what the kernel does not do for it; tests are less patient.
 struct PsiIntervals {
-  std::chrono::milliseconds poll{2'000};         ///< the kernel's averages change no more often
+  std::chrono::milliseconds poll{2'000};  ///< of averages, which the kernel changes no more often; of FIFOs' paths
   std::chrono::milliseconds retry_first{1'000};  ///< after a loss; doubles with each failure
   std::chrono::milliseconds retry_last{60'000};
 };
@@ -49,7 +49,7 @@ struct PsiWatchStats {
 };
 
 /// One level of one source, waited for. Belongs to one io_context and its thread; its handlers keep it alive, so it is
-/// made by std::make_shared and ended by close(). Uses no timer while the kernel wakes it.
+/// made by std::make_shared and ended by close(). Uses no timer while the kernel wakes it, but for a FIFO.
 class PsiWatch : public std::enable_shared_from_this<PsiWatch> {
  public:
   /// What a watch tells, on the io thread; nothing after close().
@@ -87,6 +87,9 @@ class PsiWatch : public std::enable_shared_from_this<PsiWatch> {
   void on_ready();
   void poll_later();
   void poll();
+  /// A FIFO that was removed stays open and silent: whoever writes into a new one of that name is not heard.
+  void check_later();
+  void check();
   /// Reads and drops what has arrived. False at the end of the stream.
   bool drain(bool& is_event);
   void note_event();
@@ -102,7 +105,7 @@ class PsiWatch : public std::enable_shared_from_this<PsiWatch> {
   const PsiIntervals intervals_;
   Listener listener_;
   boost::asio::posix::stream_descriptor descriptor_;
-  boost::asio::steady_timer timer_;  // of polling or of the next try, whichever state it is
+  boost::asio::steady_timer timer_;  // of polling, of the next check or try, whichever state it is
   UniqueFd polled_;
   PsiTrigger in_use_;
   PsiWatchState state_ = PsiWatchState::kUnavailable;

@@ -259,6 +259,30 @@ TEST_F(PsiStreamTest, GreetingInAFifoIsNoEvent) {
   EXPECT_EQ(events_.size(), 1U);
 }
 
+TEST_F(PsiStreamTest, FifoThatIsRemovedIsLostAndTheNextOneIsHeard) {
+  ASSERT_EQ(::mkfifo(path("fifo").c_str(), 0600), 0);
+  watch({.sources = {stream_source("fifo", PsiSourceKind::kFifo, "hello")}, .warnings = {}});
+  ASSERT_TRUE(are_all(PsiWatchState::kTrigger));
+  ASSERT_EQ(::unlink(path("fifo").c_str()), 0);
+  run_until([&] { return are_all(PsiWatchState::kLost); });
+  std::ofstream(path("fifo")) << "precious";  // no FIFO any more: nothing may be written into it
+  for (int turns = 0; turns < 20; ++turns) {
+    io_.restart();
+    io_.run_one_for(std::chrono::milliseconds(10));
+  }
+  EXPECT_TRUE(are_all(PsiWatchState::kLost));
+  std::string contents;
+  std::getline(std::ifstream(path("fifo")), contents);
+  EXPECT_EQ(contents, "precious");
+  ASSERT_EQ(::unlink(path("fifo").c_str()), 0);
+  ASSERT_EQ(::mkfifo(path("fifo").c_str(), 0600), 0);
+  run_until([&] { return are_all(PsiWatchState::kTrigger); });
+  events_.clear();
+  write_to_fifo("pressure");
+  run_until([&] { return !events_.empty(); });
+  EXPECT_THAT(events_, testing::Each(Event(PressureLevel::kSome, path("fifo"))));
+}
+
 TEST_F(PsiStreamTest, SocketIsGreetedAndEachMessageIsAnEvent) {
   listen();
   watch({.sources = {stream_source("socket", PsiSourceKind::kSocket, "hello")}, .warnings = {}});
