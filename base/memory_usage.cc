@@ -1,6 +1,7 @@
 #include "base/memory_usage.h"
 
 #include <sys/stat.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -64,6 +65,11 @@ Bytes usable_ram() {
     if (controllers == "memory") limit = group_limit(kCgroup1Root, path, "memory.limit_in_bytes", limit);
   }
   return limit;
+}
+
+bool is_swap_in_use() {
+  struct sysinfo info{};
+  return ::sysinfo(&info) == 0 && info.freeswap < info.totalswap;
 }
 
 }  // namespace ztmpfs

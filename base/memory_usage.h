@@ -15,4 +15,7 @@ Bytes allocated_memory(int memfd);
 /// The smaller of the machine's RAM and the memory limit of this process's cgroup (v1 or v2).
 Bytes usable_ram();
 
+/// Whether the system has anything in swap (sysinfo(2)).
+bool is_swap_in_use();
+
 }  // namespace ztmpfs

@@ -1,6 +1,9 @@
 #include "pool/arena.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
+#include <array>
 #include <stdexcept>
 
 #include "base/check.h"
@@ -62,6 +65,14 @@ Bytes Arena::release_stock(Bytes bytes) {
     released += Bytes(run.pages) * kPageSize;
   }
   return released;
+}
+
+bool Arena::is_resident(uint32_t first_page, uint32_t pages) const {
+  ZTMPFS_CHECK(pages >= 1 && pages <= kRunPagesMax, "no run has this length");
+  std::array<unsigned char, kRunPagesMax> in_core{};
+  const auto run = bytes(first_page, pages);
+  if (::mincore(run.data(), run.size(), in_core.data()) != 0) return false;
+  return std::all_of(in_core.begin(), in_core.begin() + pages, [](unsigned char page) { return (page & 1) != 0; });
 }
 
 bool Arena::adopt(uint32_t first_page, uint32_t pages) {

@@ -51,6 +51,8 @@ class Arena {
   std::span<std::byte> bytes(uint32_t first_page, uint32_t pages) const {
     return {region_.base() + Bytes(first_page) * kPageSize, size_t(pages) * kPageSize};
   }
+  /// Whether all of a run that is in use is in memory now, and not in swap; false if it cannot be told (mincore(2)).
+  bool is_resident(uint32_t first_page, uint32_t pages) const;
   uint32_t pages() const { return uint32_t(region_.length() / kPageSize); }
 
   /// Attach only: takes a run that an object lies in. False if part of it is taken already, it crosses a chunk or

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <thread>
 
+#include "base/memory_usage.h"
 #include "pool/pool.h"
 
 namespace ztmpfs {
@@ -46,9 +47,12 @@ void Pool::compact_class(SlotSpans& spans, uint64_t pages_max, CompactResult& re
   }
   const SizeClass& size_class = spans.size_class();
   const uint32_t objects_max = std::max(1U, kBytesPerStep / size_class.object_size);
-  const SlotSpans::Mover mover = [&](Handle handle, SlotSpans::Place from, SlotSpans::Place to) {
+  SlotSpans::Mover mover{.move = [&](Handle handle, SlotSpans::Place from, SlotSpans::Place to) {
     result.bytes_moved += relocate(spans, handle, from, to);
-  };
+  }};
+  // What is swapped out would have to be read back first: the opposite of what compaction is for.
+  if (is_swap_in_use())
+    mover.is_usable = [&](uint32_t page) { return arena_.is_resident(page, size_class.pages_per_span); };
   // Kept as long as it has room, so that what was moved is not moved again.
   uint32_t destination = SlotSpans::kNoPage;
   while (result.pages_freed < pages_max) {

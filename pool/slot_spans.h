@@ -52,16 +52,21 @@ class SlotSpans {
 
   /// How many spans would be left over if the others were filled up: the kernel's zs_can_compact(), in spans.
   uint64_t spans_freeable() const REQUIRES(mutex);
-  /// Called for an object that changes its slot: moves the bytes and stores the location.
-  using Mover = std::function<void(Handle, Place from, Place to)>;
+  /// What compaction leaves to its caller.
+  struct Mover {
+    /// Called for an object that changes its slot: moves the bytes and stores the location.
+    std::function<void(Handle, Place from, Place to)> move;
+    /// Whether a span may be read and written now. Empty: every one.
+    std::function<bool(uint32_t first_page)> is_usable{};
+  };
   struct CompactStep {
     uint32_t emptied_page = kNoPage;  ///< first page of a span that was emptied: forgotten, the caller's to release
     uint32_t objects_moved = 0;
-    bool stuck = false;  ///< a span could be freed, but what there is to be emptied is pinned
+    bool stuck = false;  ///< a span could be freed, but those to be emptied are pinned or not usable
   };
   /// Moves up to `objects_max` objects from the emptiest span that is not pinned to `destination`, or if that is full
   /// or gone to the fullest one, which becomes the destination. Nothing if no span can be freed.
-  CompactStep compact_step(uint32_t& destination, uint32_t objects_max, const Mover& move) REQUIRES(mutex);
+  CompactStep compact_step(uint32_t& destination, uint32_t objects_max, const Mover& mover) REQUIRES(mutex);
 
   /// Attach only: what put() would undo. False if the slot is taken or there is no such slot.
   enum class Adopted { kConflict, kInKnownSpan, kInNewSpan };
@@ -92,9 +97,10 @@ class SlotSpans {
   uint32_t take_slot(Span& span, Handle handle) REQUIRES(mutex);
   Span& find(uint32_t first_page) REQUIRES(mutex);
   Span* fullest_partial(const Span* except) REQUIRES(mutex);
-  Span* emptiest_unpinned(const Span* except) REQUIRES(mutex);
+  Span* find_source(const Span* except, const Mover& mover) REQUIRES(mutex);
+  Span* find_destination(const Span* except, const Mover& mover) REQUIRES(mutex);
   Span* kept_destination(uint32_t first_page) REQUIRES(mutex);
-  uint32_t pour(Span& source, Span& destination, uint32_t objects_max, const Mover& move) REQUIRES(mutex);
+  uint32_t pour(Span& source, Span& destination, uint32_t objects_max, const Mover& mover) REQUIRES(mutex);
   void audit_span(const Span& span, std::vector<std::string>& breaches) const REQUIRES(mutex);
 
   const SizeClass size_class_;

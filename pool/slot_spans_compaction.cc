@@ -2,19 +2,26 @@
 
 namespace ztmpfs {
 
-SlotSpans::CompactStep SlotSpans::compact_step(uint32_t& destination, uint32_t objects_max, const Mover& move) {
+namespace {
+
+// Asking about a span is a system call, made under the class's mutex: so not about all of them.
+constexpr int kCandidatesMax = 16;
+
+}  // namespace
+
+SlotSpans::CompactStep SlotSpans::compact_step(uint32_t& destination, uint32_t objects_max, const Mover& mover) {
   if (spans_freeable() == 0) return {};
   Span* target = kept_destination(destination);
-  Span* source = emptiest_unpinned(target);
+  Span* source = find_source(target, mover);
   if (source == nullptr && target != nullptr) {
     // Only what was filled so far may be moved.
-    source = emptiest_unpinned(nullptr);
+    source = find_source(nullptr, mover);
     target = nullptr;
   }
-  if (target == nullptr) target = fullest_partial(source);
+  if (target == nullptr) target = find_destination(source, mover);
   if (source == nullptr || target == nullptr) return {.stuck = true};
   destination = target->first_page;
-  CompactStep step{.objects_moved = pour(*source, *target, objects_max, move)};
+  CompactStep step{.objects_moved = pour(*source, *target, objects_max, mover)};
   if (source->used == 0) {
     step.emptied_page = source->first_page;
     spans_.erase(step.emptied_page);
@@ -33,10 +40,26 @@ SlotSpans::Span* SlotSpans::fullest_partial(const Span* except) {
 }
 
 // The span with fewest objects that no reader or writer is in. Under the mutex nobody can pin it any more.
-SlotSpans::Span* SlotSpans::emptiest_unpinned(const Span* except) {
+SlotSpans::Span* SlotSpans::find_source(const Span* except, const Mover& mover) {
+  int candidates = 0;
   for (uint32_t group = occupied_.next_set(0); group < groups_.size(); group = occupied_.next_set(group + 1))
-    for (Span* span = groups_[group]; span != nullptr; span = span->next)
-      if (span != except && span->pins.load(std::memory_order_acquire) == 0) return span;
+    for (Span* span = groups_[group]; span != nullptr; span = span->next) {
+      if (span == except || span->pins.load(std::memory_order_acquire) != 0) continue;
+      if (!mover.is_usable || mover.is_usable(span->first_page)) return span;
+      if (++candidates == kCandidatesMax) return nullptr;
+    }
+  return nullptr;
+}
+
+SlotSpans::Span* SlotSpans::find_destination(const Span* except, const Mover& mover) {
+  if (!mover.is_usable) return fullest_partial(except);
+  int candidates = 0;
+  for (uint32_t end = occupied_.end_of_last_run(); end > 0; end = occupied_.end_of_last_run(end - 1))
+    for (Span* span = groups_[end - 1]; span != nullptr; span = span->next) {
+      if (span == except) continue;
+      if (mover.is_usable(span->first_page)) return span;
+      if (++candidates == kCandidatesMax) return nullptr;
+    }
   return nullptr;
 }
 
@@ -47,7 +70,7 @@ SlotSpans::Span* SlotSpans::kept_destination(uint32_t first_page) {
 
 // Moves objects until the source is empty, the destination full, or enough are moved; how many. An empty source is in
 // no group any more.
-uint32_t SlotSpans::pour(Span& source, Span& destination, uint32_t objects_max, const Mover& move) {
+uint32_t SlotSpans::pour(Span& source, Span& destination, uint32_t objects_max, const Mover& mover) {
   leave_group(source);
   uint32_t moved = 0;
   for (uint32_t slot = 0; source.used > 0 && !is_full(destination) && moved < objects_max; ++slot) {
@@ -55,7 +78,7 @@ uint32_t SlotSpans::pour(Span& source, Span& destination, uint32_t objects_max, 
     if (handle == 0) continue;
     --used_;  // take_slot() counts it again
     const uint32_t to = take_slot(destination, handle);
-    move(handle, {source.first_page, slot}, {destination.first_page, to});
+    mover.move(handle, {source.first_page, slot}, {destination.first_page, to});
     source.handles[slot] = 0;
     --source.used;
     source.lowest_free = std::min(source.lowest_free, uint16_t(slot));
