@@ -1,6 +1,7 @@
 """What the acceptance programs share: a private mount of ztmpfs, its memory seen from outside, claims with verdicts."""
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
@@ -23,10 +24,16 @@ class Claims:
 
     def __init__(self):
         self.failures = 0
+        self.skipped = 0
 
     def state(self, claim, measured, bar, holds):
         self.failures += 0 if holds else 1
         print(f"{'PASS' if holds else 'FAIL'}  {claim}: {measured} (bar: {bar})", flush=True)
+
+    def skip(self, claim, reason):
+        """A claim that this machine cannot be asked about."""
+        self.skipped += 1
+        print(f"SKIP  {claim}: {reason}", flush=True)
 
     def note(self, text):
         print(f"      {text}", flush=True)
@@ -118,25 +125,30 @@ def give_up(claims, file_system, seconds):
     file_system.kill()
 
 
-def main_with_mount(arguments, size, body):
-    """Mounts, runs body(claims, file_system, directory), takes everything down; the exit status of the program."""
+@contextlib.contextmanager
+def mounted(file_system, arguments, claims):
+    """Mounts the file system for a `with` block, which is given up when it takes too long."""
+    seconds = arguments.limit or (150 if arguments.smoke else 3600)
+    watch = threading.Timer(seconds, give_up, (claims, file_system, seconds))
+    watch.daemon = True
+    try:
+        file_system.mount()
+        watch.start()
+        yield file_system
+    finally:
+        watch.cancel()
+        file_system.unmount()
+
+
+def main_with_directory(body):
+    """Runs body(claims, directory) in a private directory, takes everything down; the exit status of the program."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, stop)
     stale_runs.remove_stale()
     directory = stale_runs.create_directory()
     claims = Claims()
     try:
-        file_system = Mounted(directory, size, os.path.realpath(arguments.binaries), arguments.options)
-        seconds = arguments.limit or (150 if arguments.smoke else 3600)
-        watch = threading.Timer(seconds, give_up, (claims, file_system, seconds))
-        watch.daemon = True
-        try:
-            file_system.mount()
-            watch.start()
-            body(claims, file_system, directory)
-        finally:
-            watch.cancel()
-            file_system.unmount()
+        body(claims, directory)
     except file_systems.Unavailable as reason:
         print(f"skipped: {reason}")
         return SKIPPED
@@ -147,5 +159,15 @@ def main_with_mount(arguments, size, body):
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         stale_runs.remove_directory(directory)
-    print(f"{claims.failures} of the claims failed" if claims.failures else "all claims hold")
-    return 1 if claims.failures else 0
+    print(f"{claims.failures} of the claims failed" if claims.failures else
+          f"all claims hold, but {claims.skipped} were skipped" if claims.skipped else "all claims hold")
+    return 1 if claims.failures else SKIPPED if claims.skipped else 0
+
+
+def main_with_mount(arguments, size, body):
+    """Mounts, runs body(claims, file_system, directory), takes everything down; the exit status of the program."""
+    def mount_and_run(claims, directory):
+        file_system = Mounted(directory, size, os.path.realpath(arguments.binaries), arguments.options)
+        with mounted(file_system, arguments, claims):
+            body(claims, file_system, directory)
+    return main_with_directory(mount_and_run)
