@@ -11,79 +11,18 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import time
-import unittest
 
+import mount_case
 import mounting
+from mount_case import MIB, MountTest, read_file, read_uncached, read_with_syscalls, write_file
 
-MIB = 1 << 20
 STATS_KEYS = {
     "orig_data_size", "compr_data_size", "mem_used_total", "mem_limit", "mem_used_max", "same_pages", "huge_pages",
     "pages_compacted", "files", "directories", "hot_bytes", "metadata_bytes", "free_span_bytes",
-    "compact_freeable_bytes", "requests", "forgets", "classes", "pool_payload_bytes", "pool_span_bytes",
-    "checksum_failures", "name", "mountpoint", "uptime_seconds",
+    "compact_freeable_bytes", "requests", "forgets", "psi", "reclaim", "classes", "pool_payload_bytes",
+    "pool_span_bytes", "checksum_failures", "name", "mountpoint", "uptime_seconds",
 }
-
-
-def write_file(path, data):
-    with open(path, "wb") as file:
-        file.write(data)
-
-
-def read_file(path):
-    with open(path, "rb") as file:
-        return file.read()
-
-
-def read_with_syscalls(path, uncached=False):
-    """open, read to the end, close, and nothing else (Python's open() asks whether the file is a terminal: IOCTL)."""
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        if uncached:
-            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-        chunks = []
-        while chunk := os.read(fd, MIB):
-            chunks.append(chunk)
-        return b"".join(chunks)
-    finally:
-        os.close(fd)
-
-
-def read_uncached(path):
-    """The contents as the daemon has them, past the page cache."""
-    return read_with_syscalls(path, uncached=True)
-
-
-class MountTest(unittest.TestCase):
-    def setUp(self):
-        self.place = mounting.Workplace(BINARIES)
-        self.addCleanup(self.place.close)
-        self.addCleanup(lambda: self.assertEqual(self.place.sanitizer_reports(), ""))
-        self.mountpoint = self.place.make_mountpoint("mnt")
-
-    def mount(self, options="size=256M", name="disk"):
-        result = self.place.run("ztmpfs", "-o", options, name, self.mountpoint)
-        self.assertEqual((result.returncode, result.stdout, result.stderr), (0, "", ""))
-
-    def unmount(self):
-        """Right after the start ztmpfs itself uses the mount for a moment (daemon/first_open.h)."""
-        def try_it():
-            command = ["umount", self.mountpoint]
-            result = subprocess.run(command, capture_output=True, check=False, timeout=mounting.PATIENCE)
-            return result.returncode == 0
-        self.assertTrue(mounting.wait_until(try_it), "cannot unmount")
-
-    def assert_clean(self):
-        self.assertTrue(mounting.wait_until(self.place.is_clean), self.place.leftovers())
-
-    def finish(self, process):
-        """Exit code and log of a ztmpfs in the foreground."""
-        try:
-            _, log = process.communicate(timeout=mounting.PATIENCE)
-        except subprocess.TimeoutExpired:
-            self.fail("ztmpfs does not end")
-        return process.returncode, log
 
 
 class Lifetime(MountTest):
@@ -146,7 +85,7 @@ class Lifetime(MountTest):
             mount -t fuse.ztmpfs disk "$2" -o size=64M,x-test,noatime
             findmnt -n -o SOURCE,FSTYPE,OPTIONS "$2"
             umount "$2" """
-        result = subprocess.run(["unshare", "-m", "sh", "-c", script, "sh", BINARIES, self.mountpoint],
+        result = subprocess.run(["unshare", "-m", "sh", "-c", script, "sh", self.binaries, self.mountpoint],
                                 env=self.place.environment, capture_output=True, text=True,
                                 timeout=mounting.PATIENCE, check=False)
         self.assertEqual((result.returncode, result.stderr), (0, ""))
@@ -167,7 +106,7 @@ class Lifetime(MountTest):
         for path in (self.mountpoint, self.place.make_mountpoint("run")):
             os.chown(path, user, user)
         for name in ("ztmpfs", "ztmpfsctl"):  # to where an ordinary user can reach them
-            shutil.copy(os.path.join(BINARIES, name), self.place.directory)
+            shutil.copy(os.path.join(self.binaries, name), self.place.directory)
         # A namespace of its own, because not every machine lets users open /dev/fuse.
         as_root = """set -e
             mount -t tmpfs none /dev
@@ -307,7 +246,8 @@ class Refusals(MountTest):
 
     def test_missing_device_is_named(self):
         script = 'mount -t tmpfs none /dev && exec "$@"'
-        command = ["unshare", "-m", "sh", "-c", script, "sh", os.path.join(BINARIES, "ztmpfs"), "disk", self.mountpoint]
+        program = os.path.join(self.binaries, "ztmpfs")
+        command = ["unshare", "-m", "sh", "-c", script, "sh", program, "disk", self.mountpoint]
         for arguments in (command, [*command, "-f"]):
             result = subprocess.run(arguments, env=self.place.environment, stdin=subprocess.DEVNULL,
                                     capture_output=True, text=True, timeout=mounting.PATIENCE, check=False)
@@ -361,7 +301,7 @@ class Files(MountTest):
         self.unmount()
 
     def test_full_mount_fails_cleanly_and_recovers(self):
-        size = 48 * MIB if not IS_SANITIZED else 192 * MIB  # sanitized heaps are large, and count
+        size = 48 * MIB if not self.is_sanitized else 192 * MIB  # sanitized heaps are large, and count
         self.mount(f"size={size}")
         kept = os.urandom(4 * MIB)
         write_file(self.path("kept"), kept)
@@ -373,7 +313,7 @@ class Files(MountTest):
         self.assertEqual(failure.exception.errno, errno.ENOSPC)
         self.assertGreater(written, 16 * MIB)
         self.assertEqual(read_uncached(self.path("kept")), kept)
-        if not IS_SANITIZED:
+        if not self.is_sanitized:
             self.assertLessEqual(self.place.control("stats")["mem_used_total"], size)
         os.unlink(self.path("fill"))
         self.assertTrue(mounting.wait_until(
@@ -533,10 +473,4 @@ class RequestsPerOperation(MountTest):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2:
-        sys.exit(__doc__)
-    mounting.exit_if_impossible()
-    BINARIES = os.path.realpath(sys.argv.pop(1))
-    PROGRAM = read_file(os.path.join(BINARIES, "ztmpfs"))
-    IS_SANITIZED = b"__asan_init" in PROGRAM or b"__tsan_init" in PROGRAM
-    unittest.main(verbosity=2)
+    mount_case.main(__doc__)
