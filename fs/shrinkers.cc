@@ -17,11 +17,11 @@ constexpr std::string_view kCompactionName = "compaction";
 constexpr std::chrono::minutes kByHandTimeMax{5};
 constexpr size_t kBlocksPerScan = 64;
 
-Shrinker free_spans(Pool& pool) {
-  return {.name = "free_spans",
-          .cost = kFreeSpans,
-          .count = [&pool] { return pool.free_span_bytes(); },
-          .scan = [&pool](Bytes budget) { return ShrinkResult{.freed = pool.release_free_spans(budget)}; }};
+Shrinker free_spans(FileSystem& fs, Pool& pool) {
+  const auto scan = [&](Bytes budget) {
+    return ShrinkResult{.freed = fs.run_unfrozen([&] { return pool.release_free_spans(budget); })};
+  };
+  return {.name = "free_spans", .cost = kFreeSpans, .count = [&pool] { return pool.free_span_bytes(); }, .scan = scan};
 }
 
 // Compresses fast what is open; the background does it again thoroughly once the hurry is over.
@@ -32,7 +32,7 @@ Shrinker hot_blocks(FileSystem& fs, BlockStore& store, Pool& pool) {
     fs.run_unfrozen([&] { return store.seal(kBlocksPerScan, true, Effort::kFast); });
     const Bytes after = store.hot_bytes();
     // Their spans went to the stock first; what they were compressed to has taken some.
-    const Bytes released = pool.release_free_spans(std::numeric_limits<Bytes>::max());
+    const Bytes released = fs.run_unfrozen([&] { return pool.release_free_spans(std::numeric_limits<Bytes>::max()); });
     const Bytes left = pool.resident();
     return ShrinkResult{.freed = std::min(released, resident > left ? resident - left : 0),
                         .moved = before > after ? before - after : 0,
@@ -60,7 +60,7 @@ Shrinker compaction(FileSystem& fs, Pool& pool) {
 }  // namespace
 
 std::vector<Shrinker> volume_shrinkers(FileSystem& fs, BlockStore& store, Pool& pool) {
-  return {free_spans(pool), hot_blocks(fs, store, pool), compaction(fs, pool)};
+  return {free_spans(fs, pool), hot_blocks(fs, store, pool), compaction(fs, pool)};
 }
 
 ReclaimReport compact_by_hand(Reclaimer& reclaimer, FileSystem& fs, Pool& pool) {

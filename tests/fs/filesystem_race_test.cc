@@ -1,6 +1,7 @@
 // Several requests at once, with background work beside them: for the thread sanitizer, and for deadlocks.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <random>
 #include <thread>
 
@@ -90,6 +91,117 @@ TEST(FileSystemRace, FilesThatAreCutAndRemovedAtOnceAreFreedOnce) {
   rig.volume().stop();
   rig.volume().settle();
   EXPECT_EQ(rig.fs().files(), 1U);
+  rig.expect_sound();
+}
+
+// A thread's own files, small ones of few sizes that come and go, and what must be in them.
+class SmallFileClient {
+ public:
+  static constexpr size_t kFilesMax = 120;
+
+  SmallFileClient(FsRig& rig, uint64_t directory, uint32_t slot)
+      : rig_(rig), directory_(directory), slot_(slot), random_(slot + 1) {}
+
+  void step() {
+    if (files_.size() >= kFilesMax)
+      for (size_t count = random_() % kFilesMax; count > 0; --count) remove();
+    if (files_.empty() || random_() % 2 == 0) return make();
+    File& file = files_[random_() % files_.size()];
+    if (random_() % 4 == 0) overwrite(file);
+    check(file);
+  }
+  void check_all() {
+    for (const File& file : files_) check(file);
+  }
+
+ private:
+  struct File {
+    std::string name;
+    uint64_t ino;
+    std::vector<std::byte> contents;
+  };
+
+  std::vector<std::byte> noise(size_t size) {
+    std::vector<std::byte> bytes(size);
+    for (std::byte& byte : bytes) byte = std::byte(random_());
+    return bytes;
+  }
+  void make() {
+    const std::string name = std::to_string(names_++);
+    const auto create = [&](Operation& op) { return rig_.fs().create(op, directory_, name, 0644, true); };
+    files_.push_back({name, rig_.run(create, slot_)->ino, noise(400 * (1 + random_() % 6))});
+    write(files_.back(), 0, files_.back().contents.size());
+  }
+  void overwrite(File& file) {
+    const size_t offset = random_() % file.contents.size();
+    const auto bytes = noise(1 + random_() % (file.contents.size() - offset));
+    std::ranges::copy(bytes, file.contents.begin() + ptrdiff_t(offset));
+    write(file, offset, bytes.size());
+  }
+  void write(const File& file, size_t offset, size_t size) {
+    const auto part = std::span(file.contents).subspan(offset, size);
+    EXPECT_EQ(rig_.run([&](Operation& op) { return rig_.fs().write(op, file.ino, offset, part); }, slot_), size);
+  }
+  void check(const File& file) {
+    std::vector<std::byte> data(file.contents.size() + 1);
+    EXPECT_EQ(rig_.fs().read(file.ino, 0, data), file.contents.size());
+    data.resize(file.contents.size());
+    EXPECT_EQ(data, file.contents) << "file " << file.name << " of client " << slot_;
+  }
+  void remove() {
+    std::swap(files_[random_() % files_.size()], files_.back());
+    const File& file = files_.back();
+    EXPECT_TRUE(rig_.run([&](Operation& op) { return rig_.fs().unlink(op, directory_, file.name); }, slot_));
+    rig_.forget(file.ino, 1, slot_);
+    files_.pop_back();
+  }
+
+  FsRig& rig_;
+  const uint64_t directory_;
+  const uint32_t slot_;
+  std::mt19937_64 random_;
+  std::vector<File> files_;
+  uint64_t names_ = 0;
+};
+
+TEST(FileSystemRace, ContentsStayWhatTheyAreWhileMemoryIsReclaimed) {
+  FsRig rig;
+  std::vector<SmallFileClient> clients;
+  for (uint32_t slot = 0; slot < 3; ++slot)
+    clients.emplace_back(rig, rig.mkdir(kRoot, "client" + std::to_string(slot))->ino, slot);
+  const auto pages_compacted = [&] { return rig.volume().pool().stats().pages_compacted; };
+  constexpr int kSteps = 3000;
+  constexpr int kStepsMax = 100 * kSteps;  // where the reclaiming threads hardly ever run
+  rig.volume().start();
+  {
+    std::vector<std::jthread> beside;
+    const auto reclaim = [&](const std::stop_token& stop, const ReclaimRequest& request) {
+      while (!stop.stop_requested()) {
+        rig.volume().reclaimer().run(request);
+        std::this_thread::yield();
+      }
+    };
+    using Cause = ReclaimCause;
+    // What writers ask for is not logged each time.
+    beside.emplace_back(reclaim, ReclaimRequest{.cause = Cause::kNoSpace, .time_max = std::chrono::milliseconds(1)});
+    beside.emplace_back(reclaim, ReclaimRequest{.cause = Cause::kNoSpace, .target = kPageSize, .only = "compaction"});
+    beside.emplace_back([&](const std::stop_token& stop) {
+      while (!stop.stop_requested()) {
+        rig.expect_sound();
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      }
+    });
+    std::vector<std::jthread> threads;
+    for (SmallFileClient& client : clients)
+      threads.emplace_back([&] {
+        for (int step = 0; step < kSteps || (step < kStepsMax && pages_compacted() == 0); ++step) client.step();
+      });
+    threads.clear();  // joins
+  }
+  rig.volume().stop();
+  for (SmallFileClient& client : clients) client.check_all();
+  EXPECT_GT(pages_compacted(), 0U);
+  rig.volume().settle();
   rig.expect_sound();
 }
 
