@@ -1,6 +1,7 @@
 // Random operations on a FileSystem and on a model of a tree, compared step by step.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <random>
 
@@ -118,8 +119,11 @@ class ModelTest : public testing::TestWithParam<int> {
     const uint64_t file = pick(false);
     if (file == 0) return;
     std::string& contents = inodes_[file].contents;
-    const uint64_t offset = random_() % 100'000;
-    const std::string data(random_() % 70'000, char(random_()));
+    const bool is_small = random_() % 3 != 0;
+    const uint64_t offset = random_() % (is_small ? 3 : 100'000);
+    // What is small does not compress and has one of few sizes: so that there is something to compact.
+    std::string data(is_small ? 300 * (1 + random_() % 8) : random_() % 70'000, char(random_()));
+    if (is_small) std::ranges::generate(data, [this] { return char(random_()); });
     ASSERT_EQ(rig_.write(file, offset, data), data.size());
     if (data.empty()) return;
     if (contents.size() < offset + data.size()) contents.resize(offset + data.size());
@@ -132,6 +136,30 @@ class ModelTest : public testing::TestWithParam<int> {
     ASSERT_EQ(rig_.truncate(file, size)->size, size);
     inodes_[file].contents.resize(size);
   }
+  // The whole way, or compaction alone, as much as there is or a little of it.
+  void reclaim() {
+    ReclaimRequest request{.cause = ReclaimCause::kNoSpace};  // not logged each time
+    const bool compacts_only = random_() % 2 == 0;
+    if (compacts_only) request.only = "compaction";
+    const bool everything = random_() % 2 == 0;
+    if (!everything) request.target = random_() % (64 * kKiB);
+    const Bytes counted = rig_.volume().pool().compactable();
+    const Bytes before = rig_.volume().image().allocated();
+    const ReclaimReport report = rig_.volume().reclaimer().run(request);
+    if (compacts_only) {
+      ASSERT_EQ(before - rig_.volume().image().allocated(), report.freed);
+      ASSERT_TRUE(report.freed == counted || !everything);
+    }
+    ASSERT_TRUE(rig_.volume().pool().compactable() == 0 || !everything);
+    rig_.expect_sound();
+  }
+  // What a new process does.
+  void attach() {
+    pages_compacted_ += rig_.volume().stats().pool.pages_compacted;
+    rig_.attach();
+  }
+  uint64_t pages_compacted() { return pages_compacted_ + rig_.volume().stats().pool.pages_compacted; }
+
   void compare() {
     for (const auto& [ino, inode] : inodes_) {
       const auto attr = rig_.fs().getattr(ino);
@@ -154,11 +182,12 @@ class ModelTest : public testing::TestWithParam<int> {
   std::mt19937_64 random_;
   std::map<uint64_t, ModelInode> inodes_;
   std::map<uint64_t, uint64_t> lookups_;
+  uint64_t pages_compacted_ = 0;  // by the processes before this one
 };
 
 TEST_P(ModelTest, TheTreeAgreesWithItsModel) {
   for (int step = 0; step < 2000 && !HasFatalFailure(); ++step) {
-    switch (random_() % 12) {
+    switch (random_() % 15) {
       case 0:
       case 1: create(false); break;
       case 2: create(true); break;
@@ -168,16 +197,21 @@ TEST_P(ModelTest, TheTreeAgreesWithItsModel) {
       case 6:
       case 7: rename(); break;
       case 8:
-      case 9: write(); break;
-      case 10: truncate(); break;
+      case 9:
+      case 10:
+      case 11:
+      case 12: write(); break;
+      case 13: truncate(); break;
       default:
         rig_.clock().advance(std::chrono::milliseconds(500));
         rig_.volume().store().seal(20, random_() % 2 == 0, Effort::kFast);
         rig_.volume().store().recompress(20, random_() % 2 == 0);
     }
+    if (random_() % 25 == 0) reclaim();
     if (step % 200 == 199) compare();
-    if (step % 500 == 250) rig_.attach();
+    if (step % 500 == 250) attach();
   }
+  EXPECT_GT(pages_compacted(), 0U);
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, ModelTest, testing::Range(1, 9));

@@ -82,9 +82,10 @@ class BlockStoreTest : public testing::TestWithParam<Bytes> {
 
 TEST_P(BlockStoreTest, AgreesWithAVectorOfBytes) {
   std::mt19937_64 random(GetParam());
+  uint64_t pages_compacted = 0;
   for (int step = 0; step < 3000; ++step) {
-    const auto owner = BlockStore::OwnerId(1 + random() % 5);
-    switch (random() % 8) {
+    const auto owner = BlockStore::OwnerId(1 + random() % 40);
+    switch (random() % 9) {
       case 0:
       case 1:
       case 2: write(owner, random() % (5 * GetParam()), make_contents(random, random() % (2 * GetParam()))); break;
@@ -103,12 +104,20 @@ TEST_P(BlockStoreTest, AgreesWithAVectorOfBytes) {
       case 6:
         if (random() % 20 == 0) open(64 * kMiB, 4 * kMiB, 0);
         break;
+      case 7: {
+        const Bytes counted = pool_->compactable();
+        const CompactResult result = pool_->compact(random() % 4 * kMiB);
+        ASSERT_EQ(pool_->compactable(), counted - result.pages_freed * kPageSize);
+        pages_compacted += result.pages_freed;
+        break;
+      }
       default: expect_contents(owner);
     }
     if (step % 100 == 0) expect_sound();
   }
   for (const auto& [owner, bytes] : model_) expect_contents(owner);
   expect_sound();
+  EXPECT_GT(pages_compacted, 0U);
 }
 
 TEST_P(BlockStoreTest, MemoryReturnsWhenBlocksAreFreed) {
@@ -260,9 +269,15 @@ TEST_P(BlockStoreTest, AttachFreesTheBlocksOfDeadOwners) {
   expect_sound();
 }
 
-TEST_P(BlockStoreTest, ReadersWritersAndSealersRunBesideEachOther) {
+TEST_P(BlockStoreTest, ReadersWritersSealersAndCompactionRunBesideEachOther) {
   std::atomic<bool> stop = false;
   std::vector<std::jthread> threads;
+  threads.emplace_back([&] {
+    while (!stop) {
+      pool_->compact(kMiB);
+      std::this_thread::yield();
+    }
+  });
   for (int i = 0; i < 2; ++i)
     threads.emplace_back([&] {
       while (!stop) {
