@@ -22,11 +22,12 @@ namespace {
 constexpr uint8_t kBreakpoint = 0xcc;  // int3
 constexpr uint32_t kPatienceMicroseconds = 5'000'000;
 constexpr uint32_t kPollMicroseconds = 50;
+// A step is done in microseconds, unless the thread waits for something.
+constexpr uint32_t kStepSpins = 1000;
+constexpr uint32_t kStepPolls = kStepSpins + 10'000;
 
 UniqueFd open_memory(pid_t process) {
-  UniqueFd fd(::open(("/proc/" + std::to_string(process) + "/mem").c_str(), O_RDWR | O_CLOEXEC));
-  ZTMPFS_CHECK(bool(fd), "the memory of a child cannot be opened");
-  return fd;
+  return UniqueFd(::open(("/proc/" + std::to_string(process) + "/mem").c_str(), O_RDWR | O_CLOEXEC));
 }
 
 }  // namespace
@@ -50,11 +51,7 @@ int AimedKill::run(uint32_t delay_microseconds) {
   ::ptrace(PTRACE_SETOPTIONS, process_, nullptr, PTRACE_O_TRACECLONE | PTRACE_O_EXITKILL);
   ::ptrace(PTRACE_CONT, process_, nullptr, nullptr);
   resume_stopped(delay_microseconds, false);
-  if (!has_died_) {
-    original_ = byte();
-    set_byte(kBreakpoint);
-    resume_stopped(kPatienceMicroseconds, true);
-  }
+  if (!has_died_ && set_breakpoint()) resume_stopped(kPatienceMicroseconds, true);
   ::kill(process_, SIGKILL);
   return has_died_ ? status_ : reap();
 }
@@ -88,28 +85,37 @@ bool AimedKill::take_event(pid_t thread, int status) {
 }
 
 void AimedKill::step(pid_t thread) {
-  set_byte(original_);
+  if (!set_byte(original_)) return;
   user_regs_struct registers{};
   ::ptrace(PTRACE_GETREGS, thread, nullptr, &registers);
   registers.rip = function_;
+  has_hit_ = true;
   ::ptrace(PTRACE_SETREGS, thread, nullptr, &registers);
   for (uint32_t i = 0; i < instructions_; ++i) {
-    int status = 0;
-    if (::ptrace(PTRACE_SINGLESTEP, thread, nullptr, nullptr) != 0) return;
-    if (::waitpid(thread, &status, __WALL) != thread || !WIFSTOPPED(status)) return;
+    if (::ptrace(PTRACE_SINGLESTEP, thread, nullptr, nullptr) != 0 || !await_step(thread)) return;
   }
 }
 
-void AimedKill::set_byte(uint8_t value) const {
-  const UniqueFd memory = open_memory(process_);
-  ZTMPFS_CHECK(::pwrite(memory.get(), &value, 1, off_t(function_)) == 1, "a breakpoint cannot be set");
+// It may wait for a lock whose holder has stopped at the breakpoint too, or is about to start a thread.
+bool AimedKill::await_step(pid_t thread) {
+  int status = 0;
+  for (uint32_t polls = 0; polls < kStepPolls; ++polls) {
+    const pid_t stopped = ::waitpid(thread, &status, __WALL | WNOHANG);
+    if (stopped != 0) return stopped == thread && WIFSTOPPED(status);
+    if (polls > kStepSpins) ::usleep(kPollMicroseconds);
+  }
+  return false;
 }
 
-uint8_t AimedKill::byte() const {
+// False if the process has died meanwhile.
+bool AimedKill::set_breakpoint() {
   const UniqueFd memory = open_memory(process_);
-  uint8_t value = 0;
-  ZTMPFS_CHECK(::pread(memory.get(), &value, 1, off_t(function_)) == 1, "code cannot be read");
-  return value;
+  return memory && ::pread(memory.get(), &original_, 1, off_t(function_)) == 1 && set_byte(kBreakpoint);
+}
+
+bool AimedKill::set_byte(uint8_t value) const {
+  const UniqueFd memory = open_memory(process_);
+  return memory && ::pwrite(memory.get(), &value, 1, off_t(function_)) == 1;
 }
 
 // The threads first: the process's own end is reported last.

@@ -23,13 +23,16 @@ class AimedKill {
   /// Lets the process run for `delay`, then until any of its threads enters the function, and kills it. The wait status
   /// of the process; it is killed on the spot if nothing has happened for some seconds.
   int run(uint32_t delay_microseconds);
+  /// Whether it was killed there.
+  bool has_hit() const { return has_hit_; }
 
  private:
   void resume_stopped(uint32_t microseconds, bool until_breakpoint);
   bool take_event(pid_t thread, int status);
   void step(pid_t thread);
-  void set_byte(uint8_t value) const;
-  uint8_t byte() const;
+  static bool await_step(pid_t thread);
+  bool set_breakpoint();
+  bool set_byte(uint8_t value) const;
   int reap() const;
 
   const pid_t process_;
@@ -37,6 +40,7 @@ class AimedKill {
   const uint32_t instructions_;
   uint8_t original_ = 0;
   bool has_died_ = false;
+  bool has_hit_ = false;
   int status_ = 0;
 };
 

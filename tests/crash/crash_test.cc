@@ -13,6 +13,7 @@
 
 #include "tests/crash/aimed_kill.h"
 #include "tests/crash/server_launcher.h"
+#include "tests/crash/small_files.h"
 #include "tests/crash/workload.h"
 #include "tests/support/served_volume.h"
 
@@ -38,8 +39,11 @@ uint64_t setting(const char* name, uint64_t otherwise) {
   return text != nullptr ? std::strtoull(text, nullptr, 10) : otherwise;
 }
 
+// One in so many hits a compaction, at any moment of it.
+constexpr uint64_t kCompactionShare = 5;
+constexpr uint64_t kCompactionMicroseconds = 20;
 // And one in so many where durable records change, up to 2^12 instructions after a function is entered.
-constexpr uint64_t kAimedShare = 5;
+constexpr uint64_t kAimedShare = 3;
 constexpr uint64_t kInstructionsLog = 13;
 
 // Everything small and soon, so that a few milliseconds see each form of a block and each kind of background work.
@@ -53,10 +57,11 @@ VolumeOptions busy_volume() {
 }
 
 // Works until told to stop, or until something is wrong.
+template <class Work>
 class Client {
  public:
-  Client(FakeKernel& kernel, uint64_t seed, const std::string& directory) : workload_(kernel, seed, directory) {
-    workload_.begin();
+  Client(FakeKernel& kernel, uint64_t seed, const std::string& directory) : work_(kernel, seed, directory) {
+    work_.begin();
   }
   ~Client() { stop(); }
 
@@ -64,7 +69,7 @@ class Client {
     is_stopping_ = false;
     thread_ = std::thread([this] {
       try {
-        while (!is_stopping_) workload_.step();
+        while (!is_stopping_) work_.step();
       } catch (const std::exception& error) {
         failure_ = error.what();
         has_failed_ = true;
@@ -78,10 +83,10 @@ class Client {
     return failure_;
   }
   bool has_failed() const { return has_failed_; }
-  Workload& workload() { return workload_; }
+  Work& work() { return work_; }
 
  private:
-  Workload workload_;
+  Work work_;
   std::thread thread_;
   std::atomic<bool> is_stopping_ = false;
   std::atomic<bool> has_failed_ = false;
@@ -97,15 +102,15 @@ class Executioner {
   void kill_once(std::chrono::microseconds longest) {
     if (dies_by_itself_) {
       launcher_.await_death();
+    } else if (random_() % kCompactionShare == 0) {
+      launcher_.kill_within_compaction(uint32_t(random_() % kCompactionMicroseconds));
     } else {
       std::this_thread::sleep_for(std::chrono::microseconds(random_() % uint64_t(longest.count())));
       launcher_.kill();
     }
     ++kills_;
     if (can_aim_ && random_() % kAimedShare == 0) {
-      const auto step =
-          random_() % 2 == 0 ? ServerLauncher::Step::kCommit : ServerLauncher::Step(random_() % ServerLauncher::kSteps);
-      launcher_.start_and_kill_within(step, uint32_t(random_() % (1u << random_() % kInstructionsLog)));
+      launcher_.start_and_kill_within(any_step(), uint32_t(random_() % (1u << random_() % kInstructionsLog)));
       ++kills_;
     }
     dies_by_itself_ = random_() % kSuicideShare == 0;
@@ -118,6 +123,19 @@ class Executioner {
   uint64_t kills() const { return kills_; }
 
  private:
+  // A third each: commits, compaction (most of all where it moves an object), anything.
+  ServerLauncher::Step any_step() {
+    using Step = ServerLauncher::Step;
+    constexpr uint8_t kSteps = ServerLauncher::kSteps;
+    switch (random_() % 6) {
+      case 0:
+      case 1: return Step::kCommit;
+      case 2: return Step::kRelocate;
+      case 3: return Step(kSteps - 1 - random_() % ServerLauncher::kCompactionSteps);
+      default: return Step(random_() % kSteps);
+    }
+  }
+
   ServerLauncher& launcher_;
   const bool can_aim_;
   std::mt19937_64 random_;
@@ -166,29 +184,35 @@ TEST_F(Crash, NothingIsLostOrDoneTwiceWhoeverIsKilledWhenever) {
   const uint64_t kills = setting("ZTMPFS_CRASH_KILLS", 200);
   constexpr std::chrono::microseconds kLongest{15'000};
   constexpr uint64_t kKillsPerRound = 20;
-  Client first(kernel_, seed_ * 2, "first");
-  Client second(kernel_, seed_ * 2 + 1, "second");
+  Client<Workload> first(kernel_, seed_ * 3, "first");
+  Client<Workload> second(kernel_, seed_ * 3 + 1, "second");
+  Client<SmallFiles> third(kernel_, seed_ * 3 + 2, "third");
+  const auto for_each = [&](auto&& visit) { visit(first), visit(second), visit(third); };
   Executioner executioner(launcher_, can_aim_, seed_);
+  const auto have_failed = [&] { return first.has_failed() || second.has_failed() || third.has_failed(); };
   while (executioner.kills() < kills) {
-    first.start();
-    second.start();
-    for (uint64_t i = 0; i < kKillsPerRound && !first.has_failed() && !second.has_failed(); ++i)
-      executioner.kill_once(kLongest);
+    for_each([](auto& client) { client.start(); });
+    for (uint64_t i = 0; i < kKillsPerRound && !have_failed(); ++i) executioner.kill_once(kLongest);
     executioner.finish(kLongest);
-    ASSERT_EQ(first.stop(), "");
-    ASSERT_EQ(second.stop(), "");
-    ASSERT_NO_THROW(first.workload().verify());
-    ASSERT_NO_THROW(second.workload().verify());
+    for_each([](auto& client) { ASSERT_EQ(client.stop(), ""); });
+    if (HasFatalFailure()) return;
+    for_each([](auto& client) { ASSERT_NO_THROW(client.work().verify()); });
+    if (HasFatalFailure()) return;
     ASSERT_EQ(kernel_.contradictions(), std::vector<std::string>());
   }
-  first.workload().clear();
-  second.workload().clear();
+  uint64_t operations = 0;
+  for_each([&](auto& client) { operations += client.work().operations(), client.work().clear(); });
   wait_until_only_the_root_is_left(FakeCaller(kernel_));
   launcher_.kill();
   expect_clean_image(1);
+  const CompactionTally& tally = launcher_.tally();
+  EXPECT_GT(tally->pages_compacted, 0u);
+  EXPECT_GT(tally->kills_within, 0u);
+  EXPECT_EQ(tally->kills_aimed > 0, can_aim_);
   std::cout << executioner.kills() << " kills" << (can_aim_ ? "" : " (none aimed: no tracing here)") << ", "
-            << first.workload().operations() + second.workload().operations() << " operations, "
-            << kernel_.late_replies() << " replies sent again" << std::endl;
+            << tally->kills_within << " of them within a compaction (" << tally->kills_aimed << " aimed), "
+            << tally->pages_compacted << " pages compacted, " << operations << " operations, " << kernel_.late_replies()
+            << " replies sent again" << std::endl;
 }
 
 TEST_F(Crash, TheFreeingOfALargeFileIsFinishedBySuccessors) {

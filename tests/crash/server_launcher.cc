@@ -7,14 +7,19 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstring>
 #include <exception>
 #include <functional>
 #include <stdexcept>
+#include <string_view>
 #include <system_error>
+#include <thread>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "fuse/fuse_server.h"
 #include "tests/crash/aimed_kill.h"
 
@@ -24,6 +29,12 @@ namespace {
 
 constexpr size_t kMessageMax = 4096;
 constexpr int kDeathPatienceMilliseconds = 15'000;
+// How long a kill waits for a compaction to begin.
+constexpr std::chrono::milliseconds kCompactionPatience{60};
+// So often the server's reclaim runs follow each other; of them, one in so many uses every shrinker.
+constexpr std::chrono::microseconds kReclaimPause{500};
+constexpr uint64_t kEveryShrinkerShare = 8;
+constexpr std::string_view kCompaction = "compaction";
 
 struct Command {
   char kind;
@@ -39,6 +50,14 @@ uintptr_t address(Function function) {
   return start;
 }
 
+// An explicit instantiation may name what is private ([temp.spec.general]).
+uintptr_t address_of_relocate();
+template <auto kFunction>
+struct Relocate {
+  friend uintptr_t address_of_relocate() { return address(kFunction); }
+};
+template struct Relocate<&Pool::relocate>;
+
 uintptr_t address_of(ServerLauncher::Step step) {
   switch (step) {
     case ServerLauncher::Step::kCommit: return address(&Transaction::commit);
@@ -46,6 +65,9 @@ uintptr_t address_of(ServerLauncher::Step step) {
     case ServerLauncher::Step::kFree: return address(&Pool::free);
     case ServerLauncher::Step::kTruncate: return address(&BlockStore::truncate);
     case ServerLauncher::Step::kSeal: return address(&BlockStore::seal);
+    case ServerLauncher::Step::kRelocate: return address_of_relocate();
+    case ServerLauncher::Step::kCompactStep: return address(&SlotSpans::compact_step);
+    case ServerLauncher::Step::kDiscard: return address(&Arena::discard);
   }
   return 0;
 }
@@ -62,13 +84,31 @@ std::string audit(Volume& volume) {
   return text;
 }
 
+// Reclaims beside the clients, as if memory were always short.
+void reclaim_again_and_again(Volume& volume, const CompactionTally& tally, const std::stop_token& stop) {
+  for (uint64_t turn = 1; !stop.stop_requested(); ++turn) {
+    ReclaimRequest request;
+    if (turn % 2 == 0) request.target = kPageSize;
+    if (turn % kEveryShrinkerShare != 0) {
+      request.only = kCompaction;
+      tally->is_under_way = volume.pool().compactable() > 0;
+    }
+    const ReclaimReport report = volume.reclaimer().run(request);
+    tally->is_under_way = false;
+    for (const ReclaimReport::Part& part : report.parts)
+      if (part.shrinker == kCompaction) tally->pages_compacted += part.result.freed / kPageSize;
+    std::this_thread::sleep_for(kReclaimPause);
+  }
+}
+
 /// The launching process: forks what it is told to, and waits for it.
 class Launcher {
  public:
   using Step = ServerLauncher::Step;
 
-  Launcher(const ImageFiles& files, int connection, const VolumeOptions& options, int control)
-      : files_(files), connection_(connection), options_(options), control_(control) {}
+  Launcher(const ImageFiles& files, int connection, const VolumeOptions& options, const CompactionTally& tally,
+           int control)
+      : files_(files), connection_(connection), options_(options), tally_(tally), control_(control) {}
 
   [[noreturn]] void run() {
     Command command{};
@@ -86,6 +126,7 @@ class Launcher {
     switch (command.kind) {
       case 's': server_ = fork_child([&] { serve(command.number); }); return "+";
       case 'k': ::kill(server_, SIGKILL); return await();
+      case 'c': return kill_within_compaction(std::chrono::microseconds(command.number));
       case 'w': return await();
       case 'a': return kill_within(Step(command.step), command.number);
       default: return inspect(command.number != 0);
@@ -94,6 +135,7 @@ class Launcher {
 
   // Its end of the pipe of words is the child's only way to say something but dying.
   pid_t fork_child(const std::function<void()>& body) {
+    tally_->is_under_way = false;
     std::array<int, 2> ends{};
     if (::pipe2(ends.data(), O_CLOEXEC) != 0) ::_exit(9);
     words_.reset(ends[0]);
@@ -127,7 +169,21 @@ class Launcher {
       AimedKill::offer();
       serve(0);
     });
-    return judge(AimedKill(server_, address_of(step), instructions).run(instructions % 16 * 500));
+    AimedKill kill(server_, address_of(step), instructions);
+    const int status = kill.run(instructions % 16 * 500);
+    const bool is_of_compaction = step >= Step::kRelocate && kill.has_hit();
+    // A run of all shrinkers may have come here too.
+    if (step == Step::kRelocate && kill.has_hit()) tally_->is_under_way = true;
+    if (is_of_compaction && tally_->is_under_way) ++tally_->kills_aimed;
+    return judge(status);
+  }
+
+  std::string kill_within_compaction(std::chrono::microseconds delay) {
+    using Clock = std::chrono::steady_clock;
+    for (const auto end = Clock::now() + kCompactionPatience; !tally_->is_under_way && Clock::now() < end;) continue;
+    for (const auto end = Clock::now() + delay; Clock::now() < end;) continue;
+    ::kill(server_, SIGKILL);
+    return await();
   }
 
   std::string await() {
@@ -141,11 +197,16 @@ class Launcher {
 
   std::string judge(int status) {
     server_ = -1;
+    if (tally_->is_under_way) ++tally_->kills_within;
     if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) return "+";
     return "-the server ended with wait status " + std::to_string(status) + ": " + hear();
   }
 
   void serve(uint32_t replies_before_death) {
+    // Each reclaim run is logged; what is wrong is told by say(), and by sanitizers on stderr.
+    ::dup2(UniqueFd(::open("/dev/null", O_WRONLY | O_CLOEXEC)).get(), STDOUT_FILENO);
+    // The first line makes the logger, which has to be there before the threads.
+    log(LogLevel::kInfo, "a server starts");
     Volume volume(duplicate(files_), options_, clock_);
     if (const std::string breaches = audit(volume); !breaches.empty())
       throw std::runtime_error("after attach: " + breaches);
@@ -164,6 +225,7 @@ class Launcher {
     FuseServer server(connection_, volume, options);
     volume.set_on_settled([&](uint64_t ino) { server.attributes_changed(ino); });
     volume.start();
+    const std::jthread reclaim([&](const std::stop_token& stop) { reclaim_again_and_again(volume, tally_, stop); });
     server.run();
     volume.stop();
   }
@@ -187,6 +249,7 @@ class Launcher {
   const ImageFiles& files_;
   const int connection_;
   const VolumeOptions options_;
+  const CompactionTally& tally_;
   const int control_;
   const SystemClock clock_;
   UniqueFd words_;
@@ -205,7 +268,7 @@ ServerLauncher::ServerLauncher(const ImageFiles& files, int connection, const Vo
   if (launcher_ == 0) {
     control_.reset();
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-    Launcher(files, connection, options, ends[1]).run();
+    Launcher(files, connection, options, tally_, ends[1]).run();
   }
   ::close(ends[1]);
 }
@@ -228,6 +291,8 @@ std::string ServerLauncher::call(char kind, uint32_t number, Step step) {
 void ServerLauncher::start(uint32_t replies_before_death) { call('s', replies_before_death); }
 
 void ServerLauncher::kill() { call('k', 0); }
+
+void ServerLauncher::kill_within_compaction(uint32_t microseconds) { call('c', microseconds); }
 
 void ServerLauncher::start_and_kill_within(Step step, uint32_t instructions) { call('a', instructions, step); }
 
