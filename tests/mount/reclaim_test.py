@@ -116,8 +116,7 @@ class Shrink(ReclaimTest):
         self.assertRegex(result.stdout, r"\Adisk: \S+ \S+ freed of 100\.0 GiB: there is no more to free\n")
         self.assertIn("compaction: ", result.stdout)
         self.assertEqual(self.stats()["compact_freeable_bytes"], 0)
-        again = self.place.control("shrink", "disk", "100G")
-        self.assertFalse(again["stuck"])
+        self.assertLess(self.place.control("shrink", "disk", "100G")["freed"], MIB)
         self.assert_unharmed(files)
         self.unmount()
 
@@ -219,7 +218,7 @@ class PsiSources(ReclaimTest):
         self.path = os.path.join(self.place.directory, "source")
 
     def mount_with_source(self):
-        self.mount(f"size=64M,psi={self.path}")
+        self.mount(f"size=256M,psi={self.path}")
         self.server = self.place.control("list")[0]["server_pid"]
 
     def source(self):
