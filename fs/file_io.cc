@@ -24,18 +24,23 @@ Result<size_t> FileSystem::read(uint64_t ino, uint64_t offset, std::span<std::by
   return target.size();
 }
 
-// A write that is cut short is tried again as a whole too, once: nothing of it counts yet.
+// What was written when the room ran out counts, and only the rest is tried once more: to write the whole again may
+// fail at its beginning, and to answer with an error then would deny what has replaced the old contents.
 Result<size_t> FileSystem::write(Operation& op, uint64_t ino, uint64_t offset, std::span<const std::byte> data) {
   if (offset > kFileSizeMax - data.size()) return fail(std::errc::file_too_large);
-  const auto written = try_write(op, ino, offset, data, Full::kIsAnError);
-  if (written || written.error() != std::errc::no_space_on_device) return written;
-  if (on_full_) on_full_(data.size());
-  return try_write(op, ino, offset, data, Full::kCutsTheWrite);
+  const auto written = write_part(op, ino, offset, data, 0);
+  const bool is_full = written ? *written < data.size() : written.error() == std::errc::no_space_on_device;
+  if (!is_full) return written;
+  const size_t done = written.value_or(0);
+  if (on_full_) on_full_(data.size() - done);
+  const auto rest = write_part(op, ino, offset + done, data.subspan(done), done);
+  return done == 0 ? rest : done + rest.value_or(0);
 }
 
 // Order for a crash: contents, slots, then size and times with the outcome. Until then the request is executed again.
-Result<size_t> FileSystem::try_write(Operation& op, uint64_t ino, uint64_t offset, std::span<const std::byte> data,
-                                     Full full) {
+// `before`: bytes of the request that its outcome tells already.
+Result<size_t> FileSystem::write_part(Operation& op, uint64_t ino, uint64_t offset, std::span<const std::byte> data,
+                                      size_t before) {
   const ReaderLock frozen(freeze_);
   while (true) {
     const InodeLockSet locks(inode_locks_, {{ino, InodeLock::kExclusive}});
@@ -44,8 +49,7 @@ Result<size_t> FileSystem::try_write(Operation& op, uint64_t ino, uint64_t offse
     if (inode->is_directory()) return fail(std::errc::is_a_directory);
     if (!inode->is_regular()) return fail(std::errc::invalid_argument);
     if (!truncate_step(ino, *inode)) continue;
-    auto written = store_.write(ino_index(ino), offset, data);
-    if (written && *written < data.size() && full == Full::kIsAnError) written = fail(std::errc::no_space_on_device);
+    const auto written = store_.write(ino_index(ino), offset, data);
     if (!written) {
       // Blocks behind the end must not stay: a later extension would show them.
       if (store_.end(ino_index(ino)) > inode->size) store_.truncate(ino_index(ino), inode->size, kMiB);
@@ -56,7 +60,7 @@ Result<size_t> FileSystem::try_write(Operation& op, uint64_t ino, uint64_t offse
     if (offset + *written > inode->size && *written > 0) transaction.set(inode->size, offset + *written);
     set_mtime(transaction, *inode, time);
     set_ctime(transaction, *inode, time);
-    op.commit(transaction, {.kind = Outcome::kCount, .unused = 0, .value = *written, .attr = {}});
+    op.commit_progress(transaction, Outcome::kCount, before + *written);
     return *written;
   }
 }

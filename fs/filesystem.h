@@ -204,8 +204,8 @@ class FileSystem {
   Result<Attr> lookup_self(Operation& op, uint64_t ino);
 
   // file_io.cc
-  enum class Full { kIsAnError, kCutsTheWrite };
-  Result<size_t> try_write(Operation& op, uint64_t ino, uint64_t offset, std::span<const std::byte> data, Full full);
+  Result<size_t> write_part(Operation& op, uint64_t ino, uint64_t offset, std::span<const std::byte> data,
+                            size_t before);
 
   // removal.cc: names that go, and what goes with them
   bool drop_link(Transaction& transaction, InodeRecord& inode, const Time& time) REQUIRES(inode_locks_);

@@ -149,6 +149,43 @@ TEST(Volume, AtTheCapPartlyFilledSpansAreCompactedBeforeAWriteFails) {
   rig.expect_sound();
 }
 
+// Each file is overwritten at the cap by what takes more room than it gives back.
+TEST(Volume, WhatAWriteSaysAtTheCapIsWhatItDid) {
+  constexpr size_t kSize = 128 * kKiB;
+  std::mt19937_64 random(3);
+  const auto noise = [&](size_t size) {
+    std::string bytes(size, '\0');
+    for (char& c : bytes) c = char(random());
+    return bytes;
+  };
+  int failures = 0;
+  for (int round = 0; round < 4; ++round) {
+    FsRig rig(12 * kMiB);
+    const std::string old(kSize, 'z');
+    std::vector<uint64_t> inodes;
+    for (int i = 0; i < 8; ++i) {
+      inodes.push_back(rig.create(kRoot, std::to_string(i))->ino);
+      ASSERT_EQ(rig.write(inodes.back(), 0, old), kSize);
+    }
+    rig.volume().settle();
+    const uint64_t large = rig.create(kRoot, "large")->ino;
+    for (uint64_t end = 0;;) {
+      const auto done = rig.write(large, end, noise(1 + random() % kSize));
+      if (!done) break;
+      end += *done;
+    }
+    rig.truncate(large, rig.fs().getattr(large)->size - random() % (200 * kKiB));
+    for (const uint64_t ino : inodes) {
+      const std::string data = noise(kSize);
+      const auto done = rig.write(ino, 0, data);
+      failures += done ? 0 : 1;
+      ASSERT_EQ(rig.read(ino), data.substr(0, done.value_or(0)) + old.substr(done.value_or(0))) << "round " << round;
+    }
+    rig.expect_sound();
+  }
+  EXPECT_GT(failures, 0);
+}
+
 TEST(Volume, AReclaimRunGivesBackTheStockTheOpenBlocksAndThePartlyFilledSpans) {
   FsRig rig;
   std::string text;
