@@ -55,7 +55,7 @@ bool is_forget(const RequestSlot& slot) {
 }  // namespace
 
 FuseServer::FuseServer(int fd, Volume& volume, Options options)
-    : fd_(fd), volume_(volume), options_(std::move(options)), notifier_(fd) {
+    : fd_(fd), volume_(volume), options_(std::move(options)), notifier_(fd), awake_cpus_(AwakeCpus::open_latency()) {
   const ImageGeometry& geometry = volume.image().geometry();
   if (options_.readers == 0 || options_.readers > geometry.request_slots)
     throw std::invalid_argument("there must be 1 to " + std::to_string(geometry.request_slots) + " readers, not " +
@@ -148,12 +148,14 @@ void FuseServer::serve() {
   {
     const SignalsBlocked blocked;
     notifier_.start();
+    awake_cpus_.start();
     for (uint32_t number = 0; number < options_.readers; ++number) {
       threads.emplace_back([this, &reader = *readers_[number]] { serve_with(reader); });
       ::pthread_setname_np(threads.back().native_handle(), ("fuse-reader-" + std::to_string(number)).c_str());
     }
   }
   for (std::thread& thread : threads) thread.join();
+  awake_cpus_.stop();
   notifier_.stop();
 }
 
@@ -164,6 +166,7 @@ void FuseServer::serve_with(Reader& reader) NO_THREAD_SAFETY_ANALYSIS {
   ClientFollower follower;
   MutexLock waiting(waiting_mutex_);
   while (const size_t length = reader.receive()) {
+    awake_cpus_.note_request(AwakeCpus::Clock::now());
     const bool is_long = reader.slot().transfer() >= options_.long_transfer;
     if (is_long) {
       waiting.unlock();

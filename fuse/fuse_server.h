@@ -9,6 +9,7 @@
 
 #include "base/mutex.h"
 #include "fs/volume.h"
+#include "fuse/awake_cpus.h"
 #include "fuse/notifier.h"
 #include "fuse/reader.h"
 #include "fuse/request_slot.h"
@@ -64,6 +65,7 @@ class FuseServer {
   std::vector<std::unique_ptr<Reader>> readers_;
   Mutex waiting_mutex_;  // held by the reader that waits for the next request
   Notifier notifier_;
+  AwakeCpus awake_cpus_;
 };
 
 }  // namespace ztmpfs
