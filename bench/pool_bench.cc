@@ -9,6 +9,7 @@
 
 #include "base/image.h"
 #include "pool/pool.h"
+#include "tests/pool/build_tree_sizes.h"
 
 namespace ztmpfs {
 namespace {
@@ -120,6 +121,35 @@ void FreeEverything(benchmark::State& state) {
   state.SetBytesProcessed(bytes);
 }
 BENCHMARK(FreeEverything)->Arg(0)->Arg(64 * kMiB)->Unit(benchmark::kMillisecond);
+
+// 256 MiB of the objects of a build tree, a random half of them freed.
+void CompactHalfFreed(benchmark::State& state) {
+  Rig rig(0);
+  std::mt19937 random(1);
+  std::vector<Handle> handles;
+  CompactResult total;
+  for (auto _ : state) {
+    state.PauseTiming();
+    while (rig.pool.stats().payload < 256 * kMiB) {
+      const uint32_t size = kBuildTreeSizes[random() % kBuildTreeSizes.size()];
+      handles.push_back(rig.pool.allocate_packed(std::span(payload()).first(size), 0, 0).value());
+    }
+    std::shuffle(handles.begin(), handles.end(), random);
+    for (size_t half = handles.size() / 2; half > 0; --half) {
+      rig.pool.free(handles.back());
+      handles.pop_back();
+    }
+    state.ResumeTiming();
+    const CompactResult result = rig.pool.compact();
+    total.pages_freed += result.pages_freed;
+    total.bytes_moved += result.bytes_moved;
+  }
+  state.SetBytesProcessed(int64_t(total.bytes_moved));
+  state.counters["freed_per_run_MiB"] =
+      benchmark::Counter(double(total.pages_freed * kPageSize) / double(kMiB), benchmark::Counter::kAvgIterations);
+  state.counters["moved_per_page"] = double(total.bytes_moved) / double(total.pages_freed);
+}
+BENCHMARK(CompactHalfFreed)->Unit(benchmark::kMillisecond);
 
 void Attach(benchmark::State& state) {
   Rig rig(0);

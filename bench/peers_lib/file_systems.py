@@ -87,47 +87,74 @@ class Tmpfs(FileSystem):
         return (status.f_blocks - status.f_bfree) * status.f_frsize
 
 
-class ZramExt4(FileSystem):
-    """ext4 on a zram device of our own (lz4), with the defaults of mkfs.ext4, mounted with discard."""
+class ZramDevice:
+    """A zram device of our own (lz4), noted in `directory` so that a later run finds it when this one is killed."""
 
-    name = "zram"
     control = "/sys/class/zram-control"
 
-    def __init__(self, directory, size):
-        super().__init__(directory, size)
+    def __init__(self, directory):
         self.number = None
+        # See stale_runs.py.
         self.note = os.path.join(directory, "zram_number")
         if os.geteuid() != 0:
             raise Unavailable("zram needs root")
         if not os.path.isdir(self.control):
             raise Unavailable("no zram in this kernel")
 
-    def _attribute(self, name):
+    @property
+    def path(self):
+        return f"/dev/zram{self.number}"
+
+    def attribute(self, name):
         return f"/sys/block/zram{self.number}/{name}"
 
-    def mount(self):
+    def add(self, size):
         self.number = int(commands.read_text(f"{self.control}/hot_add"))
-        # A run that was killed finds its device by this note (see stale_runs.py).
         commands.write_text(self.note, str(self.number))
-        device = f"/dev/zram{self.number}"
         deadline = time.monotonic() + 5
-        while not os.path.exists(device) and time.monotonic() < deadline:
+        while not os.path.exists(self.path) and time.monotonic() < deadline:
             time.sleep(0.01)
-        commands.write_text(self._attribute("comp_algorithm"), "lz4")
-        commands.write_text(self._attribute("disksize"), str(self.size))
-        commands.run(["mkfs.ext4", "-q", device])
-        commands.run(["mount", "-o", "discard", device, self.mountpoint])
+        commands.write_text(self.attribute("comp_algorithm"), "lz4")
+        commands.write_text(self.attribute("disksize"), str(size))
 
-    def unmount(self):
-        super().unmount()
+    def remove(self):
+        """May be called at any point."""
         if self.number is not None:
             remove_zram(self.number)
             self.number = None
             os.remove(self.note)
 
+    def compact(self):
+        commands.write_text(self.attribute("compact"), "1")
+
+    def statistics(self):
+        """mm_stat, by the names of Documentation/admin-guide/blockdev/zram.rst."""
+        names = ("orig_data_size", "compr_data_size", "mem_used_total", "mem_limit", "mem_used_max", "same_pages",
+                 "pages_compacted", "huge_pages")
+        values = commands.read_text(self.attribute("mm_stat")).split()
+        return dict(zip(names, map(int, values)))
+
+
+class ZramExt4(FileSystem):
+    """ext4 on a zram device of our own (lz4), with the defaults of mkfs.ext4, mounted with discard."""
+
+    name = "zram"
+
+    def __init__(self, directory, size):
+        super().__init__(directory, size)
+        self.device = ZramDevice(directory)
+
+    def mount(self):
+        self.device.add(self.size)
+        commands.run(["mkfs.ext4", "-q", self.device.path])
+        commands.run(["mount", "-o", "discard", self.device.path, self.mountpoint])
+
+    def unmount(self):
+        super().unmount()
+        self.device.remove()
+
     def memory_used(self):
-        # mm_stat: orig_data_size compr_data_size mem_used_total ... (Documentation/admin-guide/blockdev/zram.rst)
-        return int(commands.read_text(self._attribute("mm_stat")).split()[2])
+        return self.device.statistics()["mem_used_total"]
 
     def describe(self):
         return "zram(lz4)+ext4 -o discard"
