@@ -112,9 +112,11 @@ int run_shrink(const CommandContext& context) {
   }
   const json::object result = json::parse(answer).as_object();
   const auto freed = result.at("freed").to_number<uint64_t>();
+  const json::array& parts = result.at("shrinkers").as_array();
+  const bool is_stuck = std::ranges::any_of(parts, [](const json::value& part) { return part.at("stuck").as_bool(); });
   context.out << mount.name << ": " << format_bytes(freed) << " freed of " << format_bytes(*target)
-              << (freed < *target ? ": there is no more to free" : "") << "\n";
-  for (const json::value& part : result.at("shrinkers").as_array())
+              << (freed >= *target || is_stuck ? "" : ": there is no more to free") << "\n";
+  for (const json::value& part : parts)
     context.out << "  " << part.at("shrinker").as_string().c_str() << ": "
                 << format_bytes(part.at("freed").to_number<uint64_t>())
                 << (part.at("stuck").as_bool() ? " (more is in use just now)" : "") << "\n";

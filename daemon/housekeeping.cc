@@ -37,7 +37,7 @@ std::chrono::milliseconds Housekeeping::tick(uint64_t requests) {
   // The stock is for blocks being written: without open ones for a while it is only memory that others could use.
   calm_steps_ = volume_.store().hot_bytes() == 0 ? calm_steps_ + 1 : 0;
   if (calm_steps_ >= kCalmSteps && volume_.store().reusable_bytes() > 0)
-    volume_.fs().run_unfrozen([&] { return volume_.pool().release_free_spans(std::numeric_limits<Bytes>::max()); });
+    volume_.fs().try_run_unfrozen([&] { return volume_.pool().release_free_spans(std::numeric_limits<Bytes>::max()); });
   if (idle_steps_ > kIdleSteps) return kIdleInterval;
   if (idle_steps_ <= kSettlingSteps || idle_steps_ == kIdleSteps) {
     keep_heap_trimmed();

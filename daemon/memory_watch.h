@@ -17,7 +17,7 @@ class MemoryWatch {
   /// `budget` outlives the watch. Without a readable `meminfo` only the budget is looked at, and one warning logged.
   explicit MemoryWatch(const MemoryBudget& budget, const std::string& meminfo = "/proc/meminfo");
 
-  /// To be called every second or two. kSome if MemAvailable is below the floor (5 % of MemTotal, at most 512 MiB) or
+  /// To be called every now and then. kSome if MemAvailable is below the floor (5 % of MemTotal, at most 512 MiB) or
   /// contents have taken 95 % of what the budget grants them; kFull below half the floor; else nothing.
   std::optional<PressureLevel> check() const;
 

@@ -252,7 +252,8 @@ Bytes size_min(const Options& options) {
 
 ImageGeometry image_geometry(const Options& options) {
   ImageGeometry geometry;
-  geometry.capacity = std::clamp(round_up(4 * options.size, kPageSize), kCapacityMin, kSizeMax);
+  // The arena consists of chunks of 1 MiB.
+  geometry.capacity = std::clamp(round_up(4 * options.size, kMiB), kCapacityMin, kSizeMax);
   geometry.block_size = options.block_size;
   geometry.request_slots = options.readers;
   return geometry;

@@ -30,7 +30,9 @@ bool can_be_waited_for(int fd) {
 Result<UniqueFd> open_file(const PsiSource& source, std::string_view text) {
   UniqueFd file(::open(source.path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC));
   if (!file) return fail_with_errno();
-  if (!can_be_waited_for(file.get())) return fail(std::errc::operation_not_permitted);
+  struct stat status{};
+  if (::fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode) || !can_be_waited_for(file.get()))
+    return fail(std::errc::operation_not_permitted);
   // The kernel overwrites the last byte with a NUL (psi_write): it has to be one, not a digit.
   const std::string bytes(text);
   if (::write(file.get(), bytes.c_str(), bytes.size() + 1) < 0) return fail_with_errno();

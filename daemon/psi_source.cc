@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <filesystem>
 
 #include <algorithm>
 #include <array>
@@ -179,6 +180,10 @@ PsiSources find_psi_sources(const PsiOption& option, const PsiSurroundings& surr
 }
 
 std::string psi_path_error(const std::string& path) {
+  // They look the same, but would have memory given back because processors or disks are busy.
+  constexpr std::array<std::string_view, 6> kOthers{"cpu", "io", "irq", "cpu.pressure", "io.pressure", "irq.pressure"};
+  const std::string name = std::filesystem::path(path).filename().string();
+  if (std::ranges::find(kOthers, name) != kOthers.end()) return "tells of another pressure than that of memory";
   const auto kind = kind_of(path);
   return kind ? "" : kind.error();
 }

@@ -11,8 +11,8 @@ namespace ztmpfs {
 
 namespace {
 
-// A request at the cap may have to wait for a run that is under way: so a long one is several.
-constexpr std::chrono::milliseconds kRunMax{500};
+// Pressure that lasts is told again every two seconds: then another run goes on where this one ends.
+constexpr std::chrono::milliseconds kRunMax{2000};
 
 }  // namespace
 
@@ -38,27 +38,14 @@ void ReclaimThread::wake(PressureLevel level) {
 
 void ReclaimThread::run() {
   pthread_setname_np(pthread_self(), "reclaim");
-  while (const auto level = wait_for_work()) reclaim(*level);
+  while (const auto level = wait_for_work())
+    reclaimer_.run({.cause = ReclaimCause::kPressure, .level = *level, .time_max = kRunMax});
 }
 
 std::optional<PressureLevel> ReclaimThread::wait_for_work() NO_THREAD_SAFETY_ANALYSIS {
   std::unique_lock lock(mutex_.native());
   condition_.wait(lock, [this]() NO_THREAD_SAFETY_ANALYSIS { return is_stopping_ || wanted_; });
   return is_stopping_ ? std::nullopt : std::exchange(wanted_, std::nullopt);
-}
-
-// Until a run ends before its time: then there was no more to free.
-void ReclaimThread::reclaim(PressureLevel level) {
-  while (true) {
-    const ReclaimReport report =
-        reclaimer_.run({.cause = ReclaimCause::kPressure, .level = level, .time_max = kRunMax});
-    if (report.time < kRunMax || report.freed == 0 || is_stopping()) return;
-  }
-}
-
-bool ReclaimThread::is_stopping() {
-  MutexLock lock(mutex_);
-  return is_stopping_;
 }
 
 }  // namespace ztmpfs

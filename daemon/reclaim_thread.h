@@ -16,7 +16,7 @@ class ReclaimThread {
  public:
   /// `reclaimer` outlives it. The thread starts with start(): never before a fork.
   explicit ReclaimThread(Reclaimer& reclaimer) : reclaimer_(reclaimer) {}
-  /// Waits for the scan that runs.
+  /// Waits for the run that goes on.
   ~ReclaimThread();
   ReclaimThread(const ReclaimThread&) = delete;
   ReclaimThread& operator=(const ReclaimThread&) = delete;
@@ -29,8 +29,6 @@ class ReclaimThread {
  private:
   void run();
   std::optional<PressureLevel> wait_for_work();
-  void reclaim(PressureLevel level);
-  bool is_stopping();
 
   Reclaimer& reclaimer_;
   Mutex mutex_;

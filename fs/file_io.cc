@@ -24,23 +24,23 @@ Result<size_t> FileSystem::read(uint64_t ino, uint64_t offset, std::span<std::by
   return target.size();
 }
 
-// What was written when the room ran out counts, and only the rest is tried once more: to write the whole again may
-// fail at its beginning, and to answer with an error then would deny what has replaced the old contents.
+// When the room runs out midway, the rest is tried once more: to write the whole again may fail at its beginning, and
+// to answer with an error then would deny what has replaced the old contents. Nothing is committed in between, so after
+// a crash the whole request is executed again.
 Result<size_t> FileSystem::write(Operation& op, uint64_t ino, uint64_t offset, std::span<const std::byte> data) {
   if (offset > kFileSizeMax - data.size()) return fail(std::errc::file_too_large);
-  const auto written = write_part(op, ino, offset, data, 0);
-  const bool is_full = written ? *written < data.size() : written.error() == std::errc::no_space_on_device;
-  if (!is_full) return written;
-  const size_t done = written.value_or(0);
-  if (on_full_) on_full_(data.size() - done);
-  const auto rest = write_part(op, ino, offset + done, data.subspan(done), done);
-  return done == 0 ? rest : done + rest.value_or(0);
+  size_t done = 0;
+  const auto written = write_rest(op, ino, offset, data, done, Full::kIsAnError);
+  if (written || written.error() != std::errc::no_space_on_device) return written;
+  const bool has_room = on_full_ && on_full_(data.size() - done);
+  if (!has_room && done == 0) return written;
+  return write_rest(op, ino, offset, has_room ? data : data.first(done), done, Full::kCutsTheWrite);
 }
 
-// Order for a crash: contents, slots, then size and times with the outcome. Until then the request is executed again.
-// `before`: bytes of the request that its outcome tells already.
-Result<size_t> FileSystem::write_part(Operation& op, uint64_t ino, uint64_t offset, std::span<const std::byte> data,
-                                      size_t before) {
+// Writes what is behind the first `done` bytes, and adds to them. Order for a crash: contents, slots, then size and
+// times with the outcome. Until then the request is executed again.
+Result<size_t> FileSystem::write_rest(Operation& op, uint64_t ino, uint64_t offset, std::span<const std::byte> data,
+                                      size_t& done, Full full) {
   const ReaderLock frozen(freeze_);
   while (true) {
     const InodeLockSet locks(inode_locks_, {{ino, InodeLock::kExclusive}});
@@ -49,19 +49,22 @@ Result<size_t> FileSystem::write_part(Operation& op, uint64_t ino, uint64_t offs
     if (inode->is_directory()) return fail(std::errc::is_a_directory);
     if (!inode->is_regular()) return fail(std::errc::invalid_argument);
     if (!truncate_step(ino, *inode)) continue;
-    const auto written = store_.write(ino_index(ino), offset, data);
-    if (!written) {
+    const auto written = store_.write(ino_index(ino), offset + done, data.subspan(done));
+    done += written.value_or(0);
+    if (!written && done == 0) {
       // Blocks behind the end must not stay: a later extension would show them.
       if (store_.end(ino_index(ino)) > inode->size) store_.truncate(ino_index(ino), inode->size, kMiB);
       return fail(written.error());
     }
+    const bool is_full = written ? done < data.size() : written.error() == std::errc::no_space_on_device;
+    if (is_full && full == Full::kIsAnError) return fail(std::errc::no_space_on_device);
     const Time time = now();
     Transaction transaction = op.begin();
-    if (offset + *written > inode->size && *written > 0) transaction.set(inode->size, offset + *written);
+    if (offset + done > inode->size && done > 0) transaction.set(inode->size, offset + done);
     set_mtime(transaction, *inode, time);
     set_ctime(transaction, *inode, time);
-    op.commit_progress(transaction, Outcome::kCount, before + *written);
-    return *written;
+    op.commit(transaction, {.kind = Outcome::kCount, .unused = 0, .value = done, .attr = {}});
+    return done;
   }
 }
 

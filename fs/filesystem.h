@@ -129,6 +129,13 @@ class FileSystem {
     const ReaderLock frozen(freeze_);
     return work();
   }
+  /// The same for a thread that must not wait for an audit: nothing is run, and 0 returned, while one looks.
+  size_t try_run_unfrozen(const std::function<size_t()>& work) {
+    if (!freeze_.try_lock_shared()) return 0;
+    const size_t result = work();
+    freeze_.unlock_shared();
+    return result;
+  }
   /// Called without locks when there is no room for about so many bytes more; true if it made some: then the operation
   /// is tried once more. Set before threads run.
   void set_on_full(std::function<bool(Bytes)> on_full) { on_full_ = std::move(on_full); }
@@ -204,8 +211,9 @@ class FileSystem {
   Result<Attr> lookup_self(Operation& op, uint64_t ino);
 
   // file_io.cc
-  Result<size_t> write_part(Operation& op, uint64_t ino, uint64_t offset, std::span<const std::byte> data,
-                            size_t before);
+  enum class Full { kIsAnError, kCutsTheWrite };
+  Result<size_t> write_rest(Operation& op, uint64_t ino, uint64_t offset, std::span<const std::byte> data, size_t& done,
+                            Full full);
 
   // removal.cc: names that go, and what goes with them
   bool drop_link(Transaction& transaction, InodeRecord& inode, const Time& time) REQUIRES(inode_locks_);

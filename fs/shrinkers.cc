@@ -15,6 +15,8 @@ enum Cost : unsigned { kFreeSpans = 10, kHotBlocks = 30, kCompaction = 40 };
 constexpr std::string_view kCompactionName = "compaction";
 // A person who asks waits for all of it.
 constexpr std::chrono::minutes kByHandTimeMax{5};
+// An audit that arrives waits so long for a scan, and all requests wait for the audit.
+constexpr std::chrono::milliseconds kCompactionPortion{20};
 constexpr size_t kBlocksPerScan = 64;
 
 Shrinker free_spans(FileSystem& fs, Pool& pool) {
@@ -38,13 +40,17 @@ Shrinker hot_blocks(FileSystem& fs, BlockStore& store, Pool& pool) {
                         .moved = before > after ? before - after : 0,
                         .stuck = after >= before && after > 0};
   };
-  return {.name = "hot_blocks", .cost = kHotBlocks, .count = [&store] { return store.hot_bytes(); }, .scan = scan};
+  return {.name = "hot_blocks",
+          .cost = kHotBlocks,
+          .level = PressureLevel::kFull,
+          .count = [&store] { return store.hot_bytes(); },
+          .scan = scan};
 }
 
 ShrinkResult compact(FileSystem& fs, Pool& pool, Bytes budget) {
   CompactResult result;
   fs.run_unfrozen([&] {
-    result = pool.compact(budget);
+    result = pool.compact(budget, kCompactionPortion);
     return size_t(result.pages_freed);
   });
   return {.freed = result.pages_freed * kPageSize, .moved = result.bytes_moved, .stuck = result.stuck};
@@ -66,11 +72,14 @@ std::vector<Shrinker> volume_shrinkers(FileSystem& fs, BlockStore& store, Pool& 
 ReclaimReport compact_by_hand(Reclaimer& reclaimer, FileSystem& fs, Pool& pool) {
   ReclaimReport report = reclaimer.run({.time_max = kByHandTimeMax, .only = kCompactionName});
   if (!report.parts.empty() || pool.compactable() == 0) return report;
-  const ShrinkResult result = compact(fs, pool, std::numeric_limits<Bytes>::max());
-  report.parts.push_back({std::string(kCompactionName), result});
-  report.freed = result.freed;
-  report.moved = result.moved;
-  report.stuck = result.stuck && result.freed == 0;
+  ShrinkResult result;
+  do {
+    result = compact(fs, pool, std::numeric_limits<Bytes>::max());
+    report.freed += result.freed;
+    report.moved += result.moved;
+  } while (result.moved > 0);
+  report.parts.push_back({std::string(kCompactionName), {report.freed, report.moved, result.stuck}});
+  report.stuck = result.stuck && report.freed == 0;
   return report;
 }
 

@@ -11,7 +11,8 @@
 namespace ztmpfs {
 
 /// What the contents of a volume can give back, cheapest first: the stock of free spans (a system call), open blocks
-/// (compressed now instead of soon), spans that are partly filled (compacted). Each scan is apart from an audit, so
+/// (compressed now instead of soon; left alone below level "full": files that die young would be compressed in vain),
+/// spans that are partly filled (compacted). Each scan is apart from an audit, so
 /// none may run in a thread that is in a call of `fs`. All three outlive the shrinkers.
 std::vector<Shrinker> volume_shrinkers(FileSystem& fs, BlockStore& store, Pool& pool);
 

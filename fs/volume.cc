@@ -215,7 +215,8 @@ bool Volume::Parts::make_room(Bytes bytes) {
   if (budget.available() >= bytes + kFullMargin) return false;  // it was another limit
   const Bytes target = bytes + kFullMargin - budget.available();
   const auto report = reclaimer.run({.cause = ReclaimCause::kNoSpace, .target = target, .time_max = kFullTimeMax});
-  return report.freed > 0 || budget.available() >= bytes;
+  // Backed off: another run is under way, and has freed something meanwhile.
+  return report.freed > 0 || report.backed_off;
 }
 
 // Never while an audit looks.

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <limits>
@@ -74,8 +75,10 @@ class Pool {
   /// Moves objects of partly filled spans together until about `budget` bytes are freed, or no more pages can be: then
   /// compactable() is 0, unless spans were pinned or freed meanwhile. Moves nothing that frees nothing. Handles stay
   /// valid. Classes go from the largest to the smallest as in zs_compact(); each is locked for a few objects at a time,
-  /// so everybody else goes on. Freed spans go to the OS, not to the stock. Several threads may call it.
-  CompactResult compact(Bytes budget = std::numeric_limits<Bytes>::max());
+  /// so everybody else goes on. Freed spans go to the OS, not to the stock. Ends soon after `time_max`. Several threads
+  /// may call it.
+  CompactResult compact(Bytes budget = std::numeric_limits<Bytes>::max(),
+                        std::chrono::milliseconds time_max = std::chrono::minutes(10));
 
   /// Resident memory of the stock of free spans.
   Bytes free_span_bytes() const { return arena_.stock(); }
@@ -103,7 +106,8 @@ class Pool {
   void publish(Handle handle, const HandleRecord& contents, Location location);
   Pieces pin_pieces(Handle handle) const;
   void adopt(Handle handle, const HandleRecord& record);
-  void compact_class(SlotSpans& spans, uint64_t pages_max, CompactResult& result);
+  struct CompactLimit;
+  void compact_class(SlotSpans& spans, const CompactLimit& limit, CompactResult& result);
   uint32_t relocate(SlotSpans& spans, Handle handle, SlotSpans::Place from, SlotSpans::Place to);
   SlotSpans& spans_for(uint32_t slot_bytes) const { return *spans_[slot_class(slot_bytes)]; }
 

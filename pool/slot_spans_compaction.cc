@@ -2,13 +2,6 @@
 
 namespace ztmpfs {
 
-namespace {
-
-// Asking about a span is a system call, made under the class's mutex: so not about all of them.
-constexpr int kCandidatesMax = 16;
-
-}  // namespace
-
 SlotSpans::CompactStep SlotSpans::compact_step(uint32_t& destination, uint32_t objects_max, const Mover& mover) {
   if (spans_freeable() == 0) return {};
   Span* target = kept_destination(destination);
@@ -41,25 +34,19 @@ SlotSpans::Span* SlotSpans::fullest_partial(const Span* except) {
 
 // The span with fewest objects that no reader or writer is in. Under the mutex nobody can pin it any more.
 SlotSpans::Span* SlotSpans::find_source(const Span* except, const Mover& mover) {
-  int candidates = 0;
   for (uint32_t group = occupied_.next_set(0); group < groups_.size(); group = occupied_.next_set(group + 1))
     for (Span* span = groups_[group]; span != nullptr; span = span->next) {
       if (span == except || span->pins.load(std::memory_order_acquire) != 0) continue;
       if (!mover.is_usable || mover.is_usable(span->first_page)) return span;
-      if (++candidates == kCandidatesMax) return nullptr;
     }
   return nullptr;
 }
 
 SlotSpans::Span* SlotSpans::find_destination(const Span* except, const Mover& mover) {
   if (!mover.is_usable) return fullest_partial(except);
-  int candidates = 0;
   for (uint32_t end = occupied_.end_of_last_run(); end > 0; end = occupied_.end_of_last_run(end - 1))
-    for (Span* span = groups_[end - 1]; span != nullptr; span = span->next) {
-      if (span == except) continue;
-      if (mover.is_usable(span->first_page)) return span;
-      if (++candidates == kCandidatesMax) return nullptr;
-    }
+    for (Span* span = groups_[end - 1]; span != nullptr; span = span->next)
+      if (span != except && mover.is_usable(span->first_page)) return span;
   return nullptr;
 }
 

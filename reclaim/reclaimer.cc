@@ -16,6 +16,9 @@ using std::chrono::milliseconds;
 
 // So much is asked of a shrinker at once: the limit of time is looked at in between.
 constexpr Bytes kSlice = 4 * kMiB;
+// A run lets those go first who wait for it, again and again: a writer waits for a portion, not for its end.
+constexpr milliseconds kPortion{100};
+constexpr milliseconds kPortionPause{3};
 constexpr milliseconds kTurnPause{1};
 constexpr milliseconds kBackOffMin{1'000};
 constexpr milliseconds kBackOffMax{60'000};
@@ -37,8 +40,10 @@ class RunnerMark {
   std::atomic<std::thread::id>& runner_;
 };
 
+}  // namespace
+
 // One run's limits, and what it has come to.
-class Spending {
+class Reclaimer::Spending {
  public:
   Spending(const ReclaimRequest& request, const Clock& clock, ReclaimReport& report)
       : request_(request), clock_(clock), report_(report), start_(clock.monotonic()) {}
@@ -46,15 +51,23 @@ class Spending {
   Spending(const Spending&) = delete;
   Spending& operator=(const Spending&) = delete;
 
-  void use(const Shrinker& shrinker) {
-    if (shrinker.level > request_.level || (!request_.only.empty() && request_.only != shrinker.name)) return;
-    while (!is_over() && scan(shrinker)) {
+  void begin_portion() { portion_end_ = elapsed() + kPortion; }
+  bool is_over() const { return report_.freed >= request_.target || elapsed() >= request_.time_max; }
+
+  // False when the portion is over, and the shrinker is not done with.
+  bool use(uint64_t id, const Shrinker& shrinker) {
+    if (shrinker.level > request_.level || (!request_.only.empty() && request_.only != shrinker.name)) return true;
+    if (std::ranges::find(left_, id) != left_.end()) return true;
+    while (!is_over()) {
+      if (elapsed() >= portion_end_) return false;
+      if (!scan(shrinker)) break;
     }
+    left_.push_back(id);
+    return true;
   }
 
  private:
   milliseconds elapsed() const { return clock_.monotonic() - start_; }
-  bool is_over() const { return report_.freed >= request_.target || elapsed() >= request_.time_max; }
 
   // One slice. Returns whether the shrinker is worth another one.
   bool scan(const Shrinker& shrinker) {
@@ -73,7 +86,8 @@ class Spending {
     return !result.stuck && (result.freed > 0 || result.moved > 0);
   }
 
-  // A shrinker that was left is not used again in the same run, so its part is the last one.
+  // A shrinker that was left is not used again in the same run, and a cheaper one that came meanwhile is a rarity that
+  // costs a second part: so the last part is looked at only.
   void add(const Shrinker& shrinker, const ShrinkResult& result) {
     if (report_.parts.empty() || report_.parts.back().shrinker != shrinker.name)
       report_.parts.push_back({shrinker.name, {}});
@@ -95,7 +109,11 @@ class Spending {
   const Clock& clock_;
   ReclaimReport& report_;
   const milliseconds start_;
+  milliseconds portion_end_{0};
+  std::vector<uint64_t> left_;  // shrinkers that are done with
 };
+
+namespace {
 
 // What there was nothing to free in is listed nowhere, so no parts means that nothing was counted.
 void log_run(const ReclaimReport& report) {
@@ -193,8 +211,9 @@ ReclaimReport Reclaimer::run(const ReclaimRequest& request) noexcept {
   try {
     run_alone(request, report);
     log_run(report);
-  } catch (const std::bad_alloc&) {
-    log(LogLevel::kWarning, "reclaim: no memory to keep an account of a run");
+  } catch (const std::exception&) {
+    // Memory, or the log: the account is lost, not what was freed.
+    report.parts.clear();
   }
   return report;
 }
@@ -204,9 +223,17 @@ void Reclaimer::run_alone(const ReclaimRequest& request, ReclaimReport& report) 
     report.backed_off = true;
     return record(report);
   }
-  const MutexLock lock(run_mutex_, std::adopt_lock);
+  MutexLock lock(run_mutex_, std::adopt_lock);
   report.backed_off = request.cause == ReclaimCause::kPressure && backs_off(request.level);
-  if (!report.backed_off) spend(request, report);
+  if (!report.backed_off) {
+    Spending spending(request, clock_, report);
+    while (!spend(spending)) {
+      lock.unlock();
+      std::this_thread::sleep_for(kPortionPause);
+      lock.lock();
+    }
+  }
+  report.stuck = report.freed == 0 && report.moved == 0 && !report.parts.empty();
   record(report);
 }
 
@@ -224,11 +251,11 @@ bool Reclaimer::await_turn(const ReclaimRequest& request) {
   return true;
 }
 
-void Reclaimer::spend(const ReclaimRequest& request, ReclaimReport& report) {
+// One portion; true when there is nothing more to do.
+bool Reclaimer::spend(Spending& spending) {
   const RunnerMark mark(runner_);
-  Spending spending(request, clock_, report);
-  for (const Entry& entry : entries_) spending.use(entry.shrinker);
-  report.stuck = report.freed == 0 && !report.parts.empty();
+  spending.begin_portion();
+  return std::ranges::all_of(entries_, [&](const Entry& entry) { return spending.use(entry.id, entry.shrinker); });
 }
 
 void Reclaimer::record(const ReclaimReport& report) {
@@ -237,6 +264,7 @@ void Reclaimer::record(const ReclaimReport& report) {
     ++stats_.backed_off;
     return;
   }
+  if (report.cause == ReclaimCause::kPressure && report.parts.empty()) return;  // there was nothing to do
   ++stats_.runs;
   if (report.stuck) ++stats_.stuck_runs;
   update_back_off(report);

@@ -52,7 +52,7 @@ struct ReclaimReport {
   Bytes freed = 0;
   Bytes moved = 0;
   std::chrono::milliseconds time{0};
-  bool stuck = false;            ///< nothing was freed although a shrinker had counted something
+  bool stuck = false;            ///< nothing was freed or moved of what was counted
   bool backed_off = false;       ///< nothing was tried: too soon after stuck runs, or another run is under way
   std::vector<Part> parts = {};  ///< of the shrinkers that were used, in that order
 };
@@ -61,18 +61,18 @@ struct ReclaimReport {
 std::string describe(const ReclaimReport& report);
 
 struct ReclaimStats {
-  uint64_t runs = 0;        ///< without those that were backed off
+  uint64_t runs = 0;        ///< without those that were backed off, or found nothing to do under pressure
   uint64_t stuck_runs = 0;  ///< runs that freed nothing of what was counted
   uint64_t backed_off = 0;
   std::map<std::string, Bytes> freed;  ///< since the start, by shrinker
-  std::optional<ReclaimReport> last;   ///< the last run that was not backed off
+  std::optional<ReclaimReport> last;   ///< the last of these runs
 };
 
 /// Spends a target on the registered shrinkers, cheapest first, within limits of time and level.
 ///
-/// Thread-safe. One run at a time: a second caller waits for the first, but a writer (kNoSpace) no longer than its own
-/// time_max: then it is backed off. No lock is held that a shrinker could need, but the registry's: a shrinker must not
-/// add or remove shrinkers.
+/// Thread-safe. One scan at a time: a run lets the next one in every tenth of a second, and a writer (kNoSpace) waits
+/// for its turn no longer than its own time_max: then it is backed off. No lock is held that a shrinker could need, but
+/// the registry's: a shrinker must not add or remove shrinkers.
 ///
 /// Runs for kPressure back off as the kernel does after SHRINK_STOP: after a stuck one, those of the same level or a
 /// lower one are refused for a second, then for two, up to a minute, until any run frees something. Having nothing to
@@ -130,12 +130,13 @@ class Reclaimer {
   void remove(uint64_t id) noexcept;
   void run_alone(const ReclaimRequest& request, ReclaimReport& report) EXCLUDES(run_mutex_);
   bool await_turn(const ReclaimRequest& request) TRY_ACQUIRE(true, run_mutex_);
-  void spend(const ReclaimRequest& request, ReclaimReport& report) REQUIRES(run_mutex_);
+  class Spending;
+  bool spend(Spending& spending) REQUIRES(run_mutex_);
   void record(const ReclaimReport& report) EXCLUDES(stats_mutex_);
   void update_back_off(const ReclaimReport& report) REQUIRES(stats_mutex_);
 
   const Clock& clock_;
-  // Held for the whole of a run, before stats_mutex_.
+  // Held for a portion of a run, before stats_mutex_.
   Mutex run_mutex_;
   std::vector<Entry> entries_ GUARDED_BY(run_mutex_);  // ascending by cost, then by registration
   uint64_t next_id_ GUARDED_BY(run_mutex_) = 1;

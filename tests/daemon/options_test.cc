@@ -126,6 +126,9 @@ TEST(Options, GeometryLeavesRoomToGrow) {
   large.usable_ram = 1024 * kGiB;
   EXPECT_EQ(image_geometry(with("size=50G", large)).capacity, 200 * kGiB);
   EXPECT_EQ(image_geometry(with("size=100G", large)).capacity, 240 * kGiB);
+  // Half of what a machine of 64 GB has, and other sizes that are multiples of nothing.
+  for (const char* size : {"size=33003332K", "size=16777217K", "size=20480001K", "size=18000000001"})
+    EXPECT_EQ(image_geometry(with(size, large)).capacity % kMiB, 0) << size;
   EXPECT_EQ(with("rw", large).size, 240 * kGiB);
   EXPECT_EQ(image_geometry(with("size=1G")).request_slots, 2U);
 }

@@ -229,6 +229,11 @@ TEST_F(PsiSourceTest, LauncherRefusesSuchAPathBeforeItMounts) {
   EXPECT_EQ(std::ranges::count(said, '\n'), 1);
 }
 
+TEST(PsiPath, PressureOfProcessorsAndDisksIsRefused) {
+  for (const char* path : {"/proc/pressure/cpu", "/proc/pressure/io", "/sys/fs/cgroup/a/io.pressure"})
+    EXPECT_EQ(psi_path_error(path), "tells of another pressure than that of memory") << path;
+}
+
 TEST(Base64, IsDecodedStrictly) {
   EXPECT_EQ(decode_base64(""), "");
   EXPECT_EQ(decode_base64("Zg=="), "f");

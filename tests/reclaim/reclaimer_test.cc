@@ -195,7 +195,7 @@ TEST_F(ReclaimerTest, GoesOnWithAShrinkerThatMovesUntilItHasNothing) {
   const ReclaimReport report = reclaimer_.run({});
   EXPECT_THAT(mover.budgets(), SizeIs(5));
   EXPECT_EQ(report.moved, 5 * kMiB);
-  EXPECT_TRUE(report.stuck);
+  EXPECT_FALSE(report.stuck);
 }
 
 TEST_F(ReclaimerTest, AShrinkerThatMovesForEverEndsByTheTimeLimit) {
@@ -208,7 +208,7 @@ TEST_F(ReclaimerTest, AShrinkerThatMovesForEverEndsByTheTimeLimit) {
   const ReclaimReport report = reclaimer_.run({.time_max = milliseconds(50)});
   EXPECT_THAT(liar.budgets(), SizeIs(50));
   EXPECT_EQ(report.moved, 50U);
-  EXPECT_TRUE(report.stuck);
+  EXPECT_FALSE(report.stuck);
 }
 
 TEST_F(ReclaimerTest, NothingToFreeIsNotStuck) {
