@@ -94,7 +94,7 @@ std::optional<std::string> own_group_pressure(const PsiSurroundings& surrounding
   }
   std::string directory = mount->mountpoint + *group;
   while (directory.ends_with('/')) directory.pop_back();
-  const std::string file = directory + "/memory.pressure";
+  std::string file = directory + "/memory.pressure";
   struct stat status{};
   if (::stat((directory + "/cgroup.type").c_str(), &status) < 0) return std::nullopt;  // which no root group has
   if (::stat(file.c_str(), &status) < 0) return std::nullopt;
