@@ -166,12 +166,13 @@ void FuseServer::serve_with(Reader& reader) NO_THREAD_SAFETY_ANALYSIS {
   ClientFollower follower;
   MutexLock waiting(waiting_mutex_);
   while (const size_t length = reader.receive()) {
-    awake_cpus_.note_request(AwakeCpus::Clock::now());
     const bool is_long = reader.slot().transfer() >= options_.long_transfer;
     if (is_long) {
       waiting.unlock();
       follower.release();
     } else {
+      // A long request takes so long that a wake-up hardly matters, and CPUs that poll may slow it down.
+      awake_cpus_.note_request(AwakeCpus::Clock::now());
       follower.follow(reader.slot().header().pid);
     }
     reader.process(length);
