@@ -1,7 +1,6 @@
 #include "daemon/control_routes.h"
 
 #include <boost/json.hpp>
-#include <chrono>
 #include <stdexcept>
 #include <utility>
 
@@ -10,9 +9,6 @@ namespace ztmpfs {
 namespace {
 
 namespace json = boost::json;
-
-// People who ask wait for all of it.
-constexpr std::chrono::minutes kShrinkTimeMax{5};
 
 ControlReply json_reply(const json::value& value) { return {200, "application/json", json::serialize(value) + "\n"}; }
 
@@ -56,7 +52,7 @@ std::vector<ControlRoute> control_routes(ControlSource source) {
     return json_reply(compact_json(run()));
   };
   const auto shrink = [run = std::move(source.shrink)](const std::string& body) {
-    return json_reply(report_json(run({.target = parse_bytes(body), .time_max = kShrinkTimeMax})));
+    return json_reply(report_json(run({.target = parse_bytes(body), .time_max = ReclaimRequest::kByHandTimeMax})));
   };
   return {{.method = "GET",
            .path = "/v1/info",

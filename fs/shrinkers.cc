@@ -13,8 +13,6 @@ namespace {
 enum Cost : unsigned { kFreeSpans = 10, kHotBlocks = 30, kCompaction = 40 };
 
 constexpr std::string_view kCompactionName = "compaction";
-// A person who asks waits for all of it.
-constexpr std::chrono::minutes kByHandTimeMax{5};
 // An audit that arrives waits so long for a scan, and all requests wait for the audit.
 constexpr std::chrono::milliseconds kCompactionPortion{20};
 constexpr size_t kBlocksPerScan = 64;
@@ -70,7 +68,7 @@ std::vector<Shrinker> volume_shrinkers(FileSystem& fs, BlockStore& store, Pool& 
 }
 
 ReclaimReport compact_by_hand(Reclaimer& reclaimer, FileSystem& fs, Pool& pool) {
-  ReclaimReport report = reclaimer.run({.time_max = kByHandTimeMax, .only = kCompactionName});
+  ReclaimReport report = reclaimer.run({.time_max = ReclaimRequest::kByHandTimeMax, .only = kCompactionName});
   if (!report.parts.empty() || pool.compactable() == 0) return report;
   ShrinkResult result;
   do {

@@ -7,9 +7,10 @@
 namespace ztmpfs {
 
 std::optional<SlotSpans::Place> SlotSpans::take(Handle handle) {
-  Span* span = fullest_partial(nullptr);
-  if (span == nullptr) return std::nullopt;
-  return Place{span->first_page, take_slot(*span, handle)};
+  const uint32_t end = occupied_.end_of_last_run();
+  if (end == 0) return std::nullopt;
+  Span& span = *groups_[end - 1];
+  return Place{span.first_page, take_slot(span, handle)};
 }
 
 SlotSpans::Place SlotSpans::add(uint32_t first_page, Handle handle) {

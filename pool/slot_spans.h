@@ -96,7 +96,6 @@ class SlotSpans {
   void leave_group(Span& span) REQUIRES(mutex);
   uint32_t take_slot(Span& span, Handle handle) REQUIRES(mutex);
   Span& find(uint32_t first_page) REQUIRES(mutex);
-  Span* fullest_partial(const Span* except) REQUIRES(mutex);
   Span* find_source(const Span* except, const Mover& mover) REQUIRES(mutex);
   Span* find_destination(const Span* except, const Mover& mover) REQUIRES(mutex);
   Span* kept_destination(uint32_t first_page) REQUIRES(mutex);

@@ -22,16 +22,6 @@ SlotSpans::CompactStep SlotSpans::compact_step(uint32_t& destination, uint32_t o
   return step;
 }
 
-// The span with most objects of those with a free slot; nullptr if there is no other than `except`.
-SlotSpans::Span* SlotSpans::fullest_partial(const Span* except) {
-  for (uint32_t end = occupied_.end_of_last_run(); end > 0; end = occupied_.end_of_last_run(end - 1)) {
-    Span* span = groups_[end - 1];
-    if (span == except) span = span->next;
-    if (span != nullptr) return span;
-  }
-  return nullptr;
-}
-
 // The span with fewest objects that no reader or writer is in. Under the mutex nobody can pin it any more.
 SlotSpans::Span* SlotSpans::find_source(const Span* except, const Mover& mover) {
   for (uint32_t group = occupied_.next_set(0); group < groups_.size(); group = occupied_.next_set(group + 1))
@@ -42,11 +32,11 @@ SlotSpans::Span* SlotSpans::find_source(const Span* except, const Mover& mover) 
   return nullptr;
 }
 
+// The span with most objects of those with a free slot.
 SlotSpans::Span* SlotSpans::find_destination(const Span* except, const Mover& mover) {
-  if (!mover.is_usable) return fullest_partial(except);
   for (uint32_t end = occupied_.end_of_last_run(); end > 0; end = occupied_.end_of_last_run(end - 1))
     for (Span* span = groups_[end - 1]; span != nullptr; span = span->next)
-      if (span != except && mover.is_usable(span->first_page)) return span;
+      if (span != except && (!mover.is_usable || mover.is_usable(span->first_page))) return span;
   return nullptr;
 }
 

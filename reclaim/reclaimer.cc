@@ -115,10 +115,11 @@ class Reclaimer::Spending {
 
 namespace {
 
-// What there was nothing to free in is listed nowhere, so no parts means that nothing was counted.
+// Pressure came, and nothing was counted: what there was nothing to free in is listed nowhere.
+bool is_idle(const ReclaimReport& report) { return report.cause == ReclaimCause::kPressure && report.parts.empty(); }
+
 void log_run(const ReclaimReport& report) {
-  if (report.backed_off) return;
-  if (report.cause == ReclaimCause::kPressure && report.parts.empty()) return;
+  if (report.backed_off || is_idle(report)) return;
   if (report.cause != ReclaimCause::kNoSpace) return log(LogLevel::kInfo, describe(report));
   // There can be one for each request of a writer at the cap.
   if (report.freed > 0) log_limited(LogLevel::kInfo, "reclaim for a writer", describe(report));
@@ -264,7 +265,7 @@ void Reclaimer::record(const ReclaimReport& report) {
     ++stats_.backed_off;
     return;
   }
-  if (report.cause == ReclaimCause::kPressure && report.parts.empty()) return;  // there was nothing to do
+  if (is_idle(report)) return;
   ++stats_.runs;
   if (report.stuck) ++stats_.stuck_runs;
   update_back_off(report);

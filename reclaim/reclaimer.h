@@ -32,6 +32,8 @@ std::string_view to_string(ReclaimCause cause);
 
 struct ReclaimRequest {
   static constexpr Bytes kEverything = std::numeric_limits<Bytes>::max();
+  /// A person who asks waits for all of it.
+  static constexpr std::chrono::minutes kByHandTimeMax{5};
 
   ReclaimCause cause = ReclaimCause::kManual;
   PressureLevel level = PressureLevel::kFull;  ///< shrinkers above it are left alone

@@ -153,11 +153,6 @@ TEST(Volume, AtTheCapPartlyFilledSpansAreCompactedBeforeAWriteFails) {
 TEST(Volume, WhatAWriteSaysAtTheCapIsWhatItDid) {
   constexpr size_t kSize = 128 * kKiB;
   std::mt19937_64 random(3);
-  const auto noise = [&](size_t size) {
-    std::string bytes(size, '\0');
-    for (char& c : bytes) c = char(random());
-    return bytes;
-  };
   int failures = 0;
   for (int round = 0; round < 4; ++round) {
     FsRig rig(12 * kMiB);
@@ -170,13 +165,13 @@ TEST(Volume, WhatAWriteSaysAtTheCapIsWhatItDid) {
     rig.volume().settle();
     const uint64_t large = rig.create(kRoot, "large")->ino;
     for (uint64_t end = 0;;) {
-      const auto done = rig.write(large, end, noise(1 + random() % kSize));
+      const auto done = rig.write(large, end, noise(1 + random() % kSize, random()));
       if (!done) break;
       end += *done;
     }
     rig.truncate(large, rig.fs().getattr(large)->size - random() % (200 * kKiB));
     for (const uint64_t ino : inodes) {
-      const std::string data = noise(kSize);
+      const std::string data = noise(kSize, random());
       const auto done = rig.write(ino, 0, data);
       failures += done ? 0 : 1;
       ASSERT_EQ(rig.read(ino), data.substr(0, done.value_or(0)) + old.substr(done.value_or(0))) << "round " << round;
