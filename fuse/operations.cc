@@ -5,13 +5,9 @@
 
 #include <array>
 #include <cstring>
-#include <exception>
-#include <new>
 #include <string>
 
-#include "base/log.h"
-#include "fuse/outcome.h"
-#include "fuse/reader.h"
+#include "fuse/serve.h"
 
 namespace ztmpfs {
 
@@ -19,67 +15,6 @@ namespace {
 
 constexpr unsigned kTransferMax = 1024 * 1024;  // of one WRITE or READ; libfuse 3.14's session takes no more
 constexpr unsigned kBackgroundMax = 64;
-
-Reader& reader_of(fuse_req_t request) { return *static_cast<Reader*>(fuse_req_userdata(request)); }
-
-// Calls body(reader), and turns what it throws into an error.
-template <class Body>
-std::errc guarded(Reader& reader, Body&& body) {
-  try {
-    if (reader.hooks().before_execute) reader.hooks().before_execute(reader.slot().header().opcode);
-    body();
-    return {};
-  } catch (const std::bad_alloc&) {
-    return std::errc::not_enough_memory;
-  } catch (const std::exception& error) {
-    log_limited(LogLevel::kError, "handler", std::string("a request failed unexpectedly: ") + error.what());
-  } catch (...) {
-    log_limited(LogLevel::kError, "handler", "a request failed unexpectedly");
-  }
-  return std::errc::io_error;
-}
-
-// Around each handler that replies. Once the reply is sent the request belongs to nobody.
-template <class Body>
-void serve(fuse_req_t request, Body&& body) {
-  Reader& reader = reader_of(request);
-  const std::errc error = guarded(reader, [&] { body(reader); });
-  if (error != std::errc() && !reader.has_replied()) fuse_reply_err(request, to_errno(error));
-}
-
-// A request that changes something: executed once, even if servers die meanwhile. reply(value) on success.
-template <class T, class Execute, class Reply>
-void serve_change(fuse_req_t request, Execute&& execute, Reply&& reply) {
-  serve(request, [&](Reader& reader) {
-    Operation& operation = reader.operation();
-    const Result<T> result = result_of<T>(operation, [&] { return execute(reader.fs(), operation); });
-    if (!result) {
-      fuse_reply_err(request, to_errno(result.error()));
-    } else if constexpr (std::is_void_v<T>) {
-      reply();
-    } else {
-      reply(*result);
-    }
-  });
-}
-
-template <class Execute>
-void serve_entry(fuse_req_t request, Execute&& execute) {
-  serve_change<Attr>(request, execute, [&](const Attr& attr) {
-    const fuse_entry_param entry = to_entry(attr);
-    fuse_reply_entry(request, &entry);
-  });
-}
-
-template <class Execute>
-void serve_done(fuse_req_t request, Execute&& execute) {
-  serve_change<void>(request, execute, [&] { fuse_reply_err(request, 0); });
-}
-
-void reply_attr(fuse_req_t request, const Attr& attr) {
-  const struct stat status = to_stat(attr);
-  fuse_reply_attr(request, &status, kForever);
-}
 
 void init(void* userdata, fuse_conn_info* connection) {
   Reader& reader = *static_cast<Reader*>(userdata);
