@@ -34,7 +34,7 @@ struct ImageGeometry {
 /// First page of the metadata memfd. Durable; all of it but `inode_generation_floor` is constant once created.
 struct ImageHeader {
   static constexpr uint64_t kMagic = 0x7366706d747a0001;  // "ztmpfs", reversed, and a byte order mark
-  static constexpr uint32_t kLayoutVersion = 1;
+  static constexpr uint32_t kLayoutVersion = 2;
 
   std::atomic<uint64_t> magic;  ///< stored last: an image without it is not finished
   uint32_t layout_version;

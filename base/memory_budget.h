@@ -6,10 +6,15 @@
 
 namespace ztmpfs {
 
+/// Whether memory may be refused at the cap. What was promised before is charged in any case: its promise is kept, and
+/// ends, with that.
+enum class Admission { kCapped, kPromised };
+
 /// The cap on all memory of a mount, and what counts against it. Lock-free, safe from any thread.
 ///
 /// Pages of the image are charged before they are touched. What no counter of ours sees (the heap and stacks of the
-/// server and the holder) is measured from time to time and set as `overhead`.
+/// server and the holder) is measured from time to time and set as `overhead`. What fallocate(2) promises takes no
+/// memory, but nobody else gets it.
 class MemoryBudget {
  public:
   /// Contents stop at limit - reserve; metadata may go on to limit - reserve / 2; the rest keeps deletes working.
@@ -20,34 +25,48 @@ class MemoryBudget {
   /// Charges `bytes` of metadata; false (and nothing charged) at the cap.
   bool try_charge_metadata(Bytes bytes) { return try_charge(bytes, reserve_ / 2); }
   /// Charges what is already resident, whatever the cap says (attach, request buffers).
-  void charge(Bytes bytes) { note_peak(image_.fetch_add(bytes, std::memory_order_relaxed) + bytes); }
-  void uncharge(Bytes bytes) { image_.fetch_sub(bytes, std::memory_order_relaxed); }
+  void charge(Bytes bytes) { note_peak(taken_.fetch_add(bytes, std::memory_order_relaxed) + bytes); }
+  void uncharge(Bytes bytes) { taken_.fetch_sub(bytes, std::memory_order_relaxed); }
+
+  /// Promises `bytes` of file contents; false (and nothing promised) if what others keep free does not reach.
+  bool try_promise(Bytes bytes);
+  /// Promises what was promised before in another way (attach), whatever the cap says.
+  void promise(Bytes bytes);
+  void end_promise(Bytes bytes);
+  Bytes promised() const { return promised_.load(std::memory_order_relaxed); }
 
   void set_overhead(Bytes bytes) {
     overhead_.store(bytes, std::memory_order_relaxed);
-    note_peak(image_.load(std::memory_order_relaxed));
+    note_peak(taken_.load(std::memory_order_relaxed));
   }
   void set_limit(Bytes limit) { limit_.store(limit, std::memory_order_relaxed); }
 
   Bytes limit() const { return limit_.load(std::memory_order_relaxed); }
   Bytes reserve() const { return reserve_; }
   /// Image pages charged plus overhead.
-  Bytes used() const { return image_.load(std::memory_order_relaxed) + overhead_.load(std::memory_order_relaxed); }
+  Bytes used() const { return image(taken_.load(std::memory_order_relaxed)) + overhead(); }
   /// The highest used() so far.
   Bytes peak() const { return peak_.load(std::memory_order_relaxed); }
   /// What contents may still take before they meet the cap.
   Bytes available() const {
-    const Bytes taken = used() + reserve_;
+    const Bytes taken = taken_.load(std::memory_order_relaxed) + overhead() + reserve_;
     return taken >= limit() ? 0 : limit() - taken;
   }
 
  private:
   bool try_charge(Bytes bytes, Bytes keep);
-  void note_peak(Bytes image);
+  void note_peak(Bytes taken);
+  Bytes overhead() const { return overhead_.load(std::memory_order_relaxed); }
+  // A promise that is kept or ended meanwhile is out of one sum first.
+  Bytes image(Bytes taken) const {
+    const Bytes promised = promised_.load(std::memory_order_relaxed);
+    return taken - (promised < taken ? promised : taken);
+  }
 
   std::atomic<Bytes> limit_;
   const Bytes reserve_;
-  std::atomic<Bytes> image_ = 0;
+  std::atomic<Bytes> taken_ = 0;     // image pages charged and bytes promised, in one word: they share the room
+  std::atomic<Bytes> promised_ = 0;  // of these
   std::atomic<Bytes> overhead_ = 0;
   std::atomic<Bytes> peak_ = 0;
 };

@@ -28,11 +28,11 @@ void Arena::set_stock_max(Bytes stock_max) {
   stock_max_ = stock_max;
 }
 
-Result<uint32_t> Arena::allocate(uint32_t pages) {
+Result<uint32_t> Arena::allocate(uint32_t pages, Admission admission) {
   ZTMPFS_CHECK(pages >= 1 && pages <= kRunPagesMax, "no run has this length");
   uint32_t first = take_stock(pages);
   if (first != kNoPage) return first;
-  while ((first = take_fresh(pages)) == kNoPage)
+  while ((first = take_fresh(pages, admission)) == kNoPage)
     if (release_stock(Bytes(pages) * kPageSize) == 0) return fail(std::errc::no_space_on_device);
   if (region_.populate(Bytes(first) * kPageSize, Bytes(pages) * kPageSize)) return first;
   discard(first, pages);
@@ -124,7 +124,7 @@ uint32_t Arena::take_stock(uint32_t pages) {
 
 // The lowest free run, charged and used, though not all of it may be resident yet; kNoPage at the cap or without
 // address space.
-uint32_t Arena::take_fresh(uint32_t pages) {
+uint32_t Arena::take_fresh(uint32_t pages, Admission admission) {
   MutexLock lock(mutex_);
   uint32_t index = free_runs_.find(pages);
   if (index == RunIndex::kNoChunk) {
@@ -135,7 +135,12 @@ uint32_t Arena::take_fresh(uint32_t pages) {
   Chunk& chunk = chunks_[index];
   const uint32_t first = (~chunk.used).find_run(pages);
   const uint32_t from_stock = chunk.resident.count(first, pages);
-  if (!budget_.try_charge_contents(Bytes(pages - from_stock) * kPageSize)) return kNoPage;
+  const Bytes fresh = Bytes(pages - from_stock) * kPageSize;
+  if (admission == Admission::kPromised) {
+    budget_.charge(fresh);
+  } else if (!budget_.try_charge_contents(fresh)) {
+    return kNoPage;
+  }
   chunk.used.set(first, pages);
   chunk.resident.set(first, pages);
   pages_used_ += pages;

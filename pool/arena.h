@@ -36,9 +36,9 @@ class Arena {
   void set_stock_max(Bytes stock_max);
 
   /// A run of `pages` pages, resident, contents undefined; returns the number of its first page. From the stock if
-  /// it has such a run. no_space_on_device at the memory cap (once the stock is used up), or if the machine has no
-  /// memory or the arena no address space.
-  Result<uint32_t> allocate(uint32_t pages);
+  /// it has such a run. no_space_on_device at the memory cap (once the stock is used up; not for what was promised), or
+  /// if the machine has no memory or the arena no address space.
+  Result<uint32_t> allocate(uint32_t pages, Admission admission = Admission::kCapped);
   /// Takes a run back into the stock. If that is too large now, its highest pages (a sixteenth of the limit more than
   /// needed, so that neighbours go together) go to the OS before this returns.
   void release(uint32_t first_page, uint32_t pages);
@@ -78,7 +78,7 @@ class Arena {
   };
 
   uint32_t take_stock(uint32_t pages);
-  uint32_t take_fresh(uint32_t pages);
+  uint32_t take_fresh(uint32_t pages, Admission admission);
   struct Run {
     uint32_t first_page = 0;
     uint32_t pages = 0;

@@ -71,15 +71,17 @@ void Pool::adopt(Handle handle, const HandleRecord& record) {
   payload_.fetch_add(record.size, std::memory_order_relaxed);
 }
 
-Result<Handle> Pool::allocate(uint32_t size, uint32_t owner, uint64_t tag) {
+Result<Handle> Pool::allocate(uint32_t size, uint32_t owner, uint64_t tag, Admission admission) {
   check_size(size);
-  return create(size, contiguous_layout(size), owner, tag);
+  return create({{.location = 0, .tag = tag, .owner = owner, .size = size}, contiguous_layout(size), admission});
 }
 
-Result<Handle> Pool::allocate_packed(std::span<const std::byte> bytes, uint32_t owner, uint64_t tag) {
+Result<Handle> Pool::allocate_packed(std::span<const std::byte> bytes, uint32_t owner, uint64_t tag,
+                                     Admission admission) {
   check_size(bytes.size());
   const auto size = uint32_t(bytes.size());
-  const auto handle = create(size, packed_layout(size), owner, tag);
+  const auto handle =
+      create({{.location = 0, .tag = tag, .owner = owner, .size = size}, packed_layout(size), admission});
   if (!handle) return handle;
   const Pieces pieces = pin_pieces(*handle);
   const Pin unpin_at_end({}, pieces.pins);
@@ -88,28 +90,29 @@ Result<Handle> Pool::allocate_packed(std::span<const std::byte> bytes, uint32_t 
   return handle;
 }
 
-Result<Handle> Pool::create(uint32_t size, Layout layout, uint32_t owner, uint64_t tag) {
+Result<Handle> Pool::create(const Order& order) {
   const Handle handle = handles_.allocator().allocate();
   if (handle == 0) return fail(std::errc::no_space_on_device);
-  if (const auto placed = place(handle, {.location = 0, .tag = tag, .owner = owner, .size = size}, layout); !placed) {
+  if (const auto placed = place(handle, order); !placed) {
     handles_.allocator().release(handle);
     return fail(placed.error());
   }
   objects_used_.fetch_add(1, std::memory_order_relaxed);
-  payload_.fetch_add(size, std::memory_order_relaxed);
+  payload_.fetch_add(order.contents.size, std::memory_order_relaxed);
   return handle;
 }
 
-Result<void> Pool::place(Handle handle, const HandleRecord& contents, Layout layout) {
+Result<void> Pool::place(Handle handle, const Order& order) {
+  const Layout& layout = order.layout;
   Location location;
   if (layout.run_pages != 0) {
-    const auto run = arena_.allocate(layout.run_pages);
+    const auto run = arena_.allocate(layout.run_pages, order.admission);
     if (!run) return fail(run.error());
     location.run_page = *run;
   }
   if (layout.slot_bytes == 0) {
-    publish(handle, contents, location);
-  } else if (const auto placed = place_slot(handle, contents, location, layout.slot_bytes); !placed) {
+    publish(handle, order.contents, location);
+  } else if (const auto placed = place_slot(handle, order, location); !placed) {
     if (layout.run_pages != 0) arena_.release(location.run_page, layout.run_pages);
     return placed;
   }
@@ -118,21 +121,21 @@ Result<void> Pool::place(Handle handle, const HandleRecord& contents, Layout lay
 }
 
 // Takes a slot and publishes the object under the class's mutex, so that slot and location always agree under it.
-Result<void> Pool::place_slot(Handle handle, const HandleRecord& contents, Location location, uint32_t slot_bytes) {
-  SlotSpans& spans = spans_for(slot_bytes);
+Result<void> Pool::place_slot(Handle handle, const Order& order, Location location) {
+  SlotSpans& spans = spans_for(order.layout.slot_bytes);
   MutexLock lock(spans.mutex);
   auto place = spans.take(handle);
   if (!place) {
     // As in the kernel, two threads that meet here both add a span.
     lock.unlock();
-    const auto span = arena_.allocate(spans.size_class().pages_per_span);
+    const auto span = arena_.allocate(spans.size_class().pages_per_span, order.admission);
     if (!span) return fail(span.error());
     lock.lock();
     place = spans.add(*span, handle);
   }
   location.span_page = place->first_page;
   location.slot = place->slot;
-  publish(handle, contents, location);
+  publish(handle, order.contents, location);
   return {};
 }
 

@@ -48,12 +48,14 @@ class Pool {
   void attach(const std::function<bool(Handle, const HandleRecord&)>& is_live);
 
   /// A new object of 1 to kObjectSizeMax bytes, its bytes undefined, in one piece that may be written through a Pin.
-  /// Takes whole pages from 3585 bytes on: for sizes that are powers of two (no waste). ENOSPC at the memory cap.
-  /// Durable once it returns; an object that its owner does not refer to yet is freed by attach().
-  Result<Handle> allocate(uint32_t size, uint32_t owner, uint64_t tag);
+  /// Takes whole pages from 3585 bytes on: for sizes that are powers of two (no waste). ENOSPC at the memory cap, but
+  /// not for what was promised. Durable once it returns; an object that its owner does not refer to yet is freed by
+  /// attach().
+  Result<Handle> allocate(uint32_t size, uint32_t owner, uint64_t tag, Admission admission = Admission::kCapped);
   /// A new object that holds `bytes` and is never written again, packed densely: beyond a page its whole pages lie
   /// apart from its rest. pin() then returns a copy, put together. Otherwise as allocate().
-  Result<Handle> allocate_packed(std::span<const std::byte> bytes, uint32_t owner, uint64_t tag);
+  Result<Handle> allocate_packed(std::span<const std::byte> bytes, uint32_t owner, uint64_t tag,
+                                 Admission admission = Admission::kCapped);
   /// Frees the object. The memory of a span that becomes empty goes to the stock or back to the OS.
   void free(Handle handle);
   /// The object's bytes (as many as were asked for), pinned.
@@ -100,9 +102,15 @@ class Pool {
   };
   class Audit;
 
-  Result<Handle> create(uint32_t size, Layout layout, uint32_t owner, uint64_t tag);
-  Result<void> place(Handle handle, const HandleRecord& contents, Layout layout);
-  Result<void> place_slot(Handle handle, const HandleRecord& contents, Location location, uint32_t slot_bytes);
+  // An object that is to be: what its record says, where it is to lie, and whether it may be refused.
+  struct Order {
+    HandleRecord contents;
+    Layout layout;
+    Admission admission;
+  };
+  Result<Handle> create(const Order& order);
+  Result<void> place(Handle handle, const Order& order);
+  Result<void> place_slot(Handle handle, const Order& order, Location location);
   void publish(Handle handle, const HandleRecord& contents, Location location);
   Pieces pin_pieces(Handle handle) const;
   void adopt(Handle handle, const HandleRecord& record);

@@ -1,5 +1,7 @@
 #include "store/block_map.h"
 
+#include <algorithm>
+
 #include "base/check.h"
 
 namespace ztmpfs {
@@ -33,6 +35,29 @@ void BlockMap::erase(uint64_t index) {
   leaf->second.slots[index % kLeafBlocks] = 0;
   if (--leaf->second.used == 0) rest_->erase(leaf);
   if (rest_->empty()) rest_.reset();
+}
+
+std::pair<uint64_t, uint32_t> BlockMap::next(uint64_t from) const {
+  if (from == 0 && first_ != 0) return {0, first_};
+  if (rest_ == nullptr) return {0, 0};
+  for (auto leaf = rest_->lower_bound(from / kLeafBlocks); leaf != rest_->end(); ++leaf) {
+    const uint64_t leaf_from = leaf->first * kLeafBlocks;
+    for (uint64_t i = from > leaf_from ? from - leaf_from : 0; i < kLeafBlocks; ++i)
+      if (leaf->second.slots[i] != 0) return {leaf_from + i, leaf->second.slots[i]};
+  }
+  return {0, 0};
+}
+
+std::pair<uint64_t, uint32_t> BlockMap::previous(uint64_t index) const {
+  if (rest_ != nullptr && index > 1) {
+    for (auto leaf = rest_->upper_bound((index - 1) / kLeafBlocks); leaf != rest_->begin();) {
+      --leaf;
+      const uint64_t leaf_from = leaf->first * kLeafBlocks;
+      for (uint64_t i = std::min(index - leaf_from, kLeafBlocks); i-- > 0;)
+        if (leaf->second.slots[i] != 0) return {leaf_from + i, leaf->second.slots[i]};
+    }
+  }
+  return {0, index == 0 ? 0 : first_};
 }
 
 std::pair<uint64_t, uint32_t> BlockMap::last(uint64_t from) const {

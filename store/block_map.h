@@ -23,6 +23,10 @@ class BlockMap {
   void erase(uint64_t index);
   /// The highest block at or behind `from`, as {index, slot}; slot 0 if there is none.
   std::pair<uint64_t, uint32_t> last(uint64_t from) const;
+  /// The highest block below `index`, as {index, slot}; slot 0 if there is none.
+  std::pair<uint64_t, uint32_t> previous(uint64_t index) const;
+  /// The lowest block at or behind `from`, as {index, slot}; slot 0 if there is none.
+  std::pair<uint64_t, uint32_t> next(uint64_t from) const;
   /// Calls visit(index, slot) for each block.
   template <class Visitor>
   void for_each(Visitor&& visit) const {
@@ -34,7 +38,7 @@ class BlockMap {
   }
   bool empty() const { return first_ == 0 && rest_ == nullptr; }
 
-  /// Memory that the blocks take; kept by the store.
+  /// Memory that the blocks take, with what is promised to them; kept by the store.
   Bytes stored_bytes = 0;
 
  private:

@@ -99,7 +99,10 @@ bool BlockStore::copy_object(BlockWord word, std::span<std::byte> contents) {
 void BlockStore::seal_entry(const HotQueue::Entry& entry, uint32_t age_min, Effort effort) {
   const auto snapshot = take_snapshot(hot_queue_, entry, age_min);
   if (!snapshot) return;
-  const auto sealed = make_sealed(snapshot->contents, snapshot->slot_id, effort_for(entry.index, effort), true);
+  // Sealing keeps the promise made to a reserved block: then it takes more than it gives back.
+  const bool pays = snapshot->word.reserved() == 0 || budget_.available() >= 2 * options_.block_size + kSealHeadroom;
+  if (!pays) return hot_queue_.push_again(entry, hot_queue_.now());
+  const auto sealed = make_sealed(snapshot->contents, snapshot->slot_id, {effort_for(entry.index, effort)});
   if (!sealed || !publish_snapshot(entry, *snapshot, *sealed)) return hot_queue_.push_again(entry, hot_queue_.now());
   if (on_sealed_) on_sealed_(entry.owner);
 }
@@ -108,7 +111,7 @@ void BlockStore::seal_entry(const HotQueue::Entry& entry, uint32_t age_min, Effo
 void BlockStore::recompress_entry(const HotQueue::Entry& entry, uint32_t age_min) {
   const auto snapshot = take_snapshot(fast_queue_, entry, age_min);
   if (!snapshot) return;
-  const auto sealed = make_sealed(snapshot->contents, snapshot->slot_id, Effort::kThorough, true);
+  const auto sealed = make_sealed(snapshot->contents, snapshot->slot_id, {Effort::kThorough});
   if (!sealed) return;
   const bool has_object = sealed->word.has_object();
   if (has_object && pool_.class_size(pool_.size(sealed->word.handle())) >= pool_.class_size(snapshot->object_size))
@@ -118,6 +121,13 @@ void BlockStore::recompress_entry(const HotQueue::Entry& entry, uint32_t age_min
 
 Effort BlockStore::effort_for(uint64_t index, Effort effort) const {
   return index >= options_.thorough_end / options_.block_size ? Effort::kFastForGood : effort;
+}
+
+// Sealed in a hurry, as its codec tells.
+bool BlockStore::is_to_be_recompressed(BlockWord word, uint64_t index) const {
+  return word.form() == BlockForm::kCompressed && codecs_.thorough != nullptr &&
+         effort_for(index, Effort::kThorough) == Effort::kThorough &&
+         tag_codec(pool_.tag(word.handle())) != codecs_.thorough->id();
 }
 
 bool BlockStore::is_current(const BlockSlot& slot, const Snapshot& snapshot) const {
@@ -158,30 +168,31 @@ void BlockStore::publish_sealed(BlockMap& map, BlockSlot& slot, const Piece& pie
   slot.auxiliary = std::bit_cast<uint64_t>(age);
 }
 
-Result<BlockStore::Sealed> BlockStore::make_sealed(std::span<const std::byte> contents, uint32_t slot_id, Effort effort,
-                                                   bool may_fill) {
+Result<BlockStore::Sealed> BlockStore::make_sealed(std::span<const std::byte> contents, uint32_t slot_id,
+                                                   const Sealing& sealing) {
   const auto length = uint32_t(contents.size());
-  if (const auto word = may_fill ? same_filled(contents) : std::nullopt)
+  if (const auto word = sealing.may_fill ? same_filled(contents) : std::nullopt)
     return Sealed{BlockWord(BlockForm::kSameFilled, length, 0), *word};
-  const Codec* codec = effort == Effort::kThorough ? codecs_.thorough : codecs_.fast;
-  const bool again = effort == Effort::kFast && codecs_.fast != codecs_.thorough;
+  const Codec* codec = sealing.effort == Effort::kThorough ? codecs_.thorough : codecs_.fast;
+  const bool again = sealing.effort == Effort::kFast && codecs_.fast != codecs_.thorough;
   if (codec != nullptr && length >= kCompressMin) {
     const auto target = scratch(ScratchUse::kCompressed, length - 1);
     const auto size = uint32_t(codec->compress(contents, target));
     // zram's rule: worth it only if the object reaches a smaller class.
     if (size != 0 && pool_.class_size(size) < pool_.class_size(length)) {
-      const auto handle = store_sealed(target.first(size), codec->id(), slot_id);
+      const auto handle = store_sealed(target.first(size), codec->id(), slot_id, sealing.admission);
       if (!handle) return fail(handle.error());
       return Sealed{.word = BlockWord(BlockForm::kCompressed, length, *handle), .again = again};
     }
   }
-  const auto handle = store_sealed(contents, CodecId::kNone, slot_id);
+  const auto handle = store_sealed(contents, CodecId::kNone, slot_id, sealing.admission);
   if (!handle) return fail(handle.error());
   return Sealed{.word = BlockWord(BlockForm::kHuge, length, *handle), .again = again && length >= kCompressMin};
 }
 
-Result<Handle> BlockStore::store_sealed(std::span<const std::byte> bytes, CodecId codec, uint32_t slot_id) {
-  return pool_.allocate_packed(bytes, slot_id, make_tag(codec, object_checksum(bytes)));
+Result<Handle> BlockStore::store_sealed(std::span<const std::byte> bytes, CodecId codec, uint32_t slot_id,
+                                        Admission admission) {
+  return pool_.allocate_packed(bytes, slot_id, make_tag(codec, object_checksum(bytes)), admission);
 }
 
 }  // namespace ztmpfs

@@ -10,33 +10,52 @@ namespace ztmpfs {
 
 /// How a block is kept. Open: kRaw, written in place, no checksum. Sealed: the three behind it.
 enum class BlockForm : uint8_t {
-  kHole = 0,        ///< no slot, reads as zeros
+  kHole = 0,        ///< reads as zeros; has a slot only where it is reserved
   kRaw = 1,         ///< object: the bytes themselves, as large as is convenient
   kSameFilled = 2,  ///< no object: one word fills the block
   kCompressed = 3,  ///< object: what the codec in its tag made, with a checksum
   kHuge = 4,        ///< object: the bytes themselves, they did not compress; with a checksum
 };
 
-/// Form, length and object of a block in the one word whose store publishes them together.
+/// Form, length, reservation and object of a block in the one word whose store publishes them together.
+///
+/// Bits 63-56: the form; 55-50: reserved pages; 49-32: the length; 31-0: the object.
 class BlockWord {
  public:
   BlockWord() = default;
   explicit BlockWord(uint64_t bits) : bits_(bits) {}
   BlockWord(BlockForm form, uint32_t length, Handle handle)
-      : bits_(uint64_t(form) << 56 | uint64_t(length) << 32 | handle) {}
+      : bits_(uint64_t(form) << 56 | uint64_t(length) << kLengthShift | handle) {}
 
   uint64_t bits() const { return bits_; }
   BlockForm form() const { return BlockForm(bits_ >> 56); }
   /// Bytes of the block that have contents; the rest of it reads as zeros. At most the block size.
-  uint32_t length() const { return uint32_t(bits_ >> 32 & 0xffffff); }
+  uint32_t length() const { return uint32_t(bits_ >> kLengthShift & kLengthMask); }
+  /// The first so many bytes of the block, whole pages, can always be written: fallocate(2) promised them.
+  uint32_t reserved() const { return uint32_t(bits_ >> kReservedShift & kReservedMask) * uint32_t(kPageSize); }
+  /// No contents and nothing promised: a block that needs no slot.
+  bool is_nothing() const { return form() == BlockForm::kHole && reserved() == 0; }
   Handle handle() const { return Handle(bits_); }
   bool has_object() const { return form() == BlockForm::kRaw || is_sealed_object(); }
   bool is_sealed_object() const { return form() == BlockForm::kCompressed || form() == BlockForm::kHuge; }
-  BlockWord with_length(uint32_t length) const { return {form(), length, handle()}; }
+  BlockWord with_length(uint32_t length) const {
+    return BlockWord((bits_ & ~(kLengthMask << kLengthShift)) | uint64_t(length) << kLengthShift);
+  }
+  /// `bytes` rounded up to pages, of which there are 32 at most.
+  BlockWord with_reserved(uint32_t bytes) const {
+    const uint64_t pages = (bytes + kPageSize - 1) / kPageSize;
+    return BlockWord((bits_ & ~(kReservedMask << kReservedShift)) | pages << kReservedShift);
+  }
 
   friend bool operator==(const BlockWord&, const BlockWord&) = default;
 
  private:
+  static constexpr int kLengthShift = 32;
+  static constexpr uint64_t kLengthMask = 0x3ffff;
+  static constexpr int kReservedShift = 50;
+  static constexpr uint64_t kReservedMask = 0x3f;
+  static_assert(kObjectSizeMax <= kLengthMask && kObjectSizeMax / kPageSize <= kReservedMask);
+
   uint64_t bits_ = 0;
 };
 

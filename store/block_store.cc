@@ -17,6 +17,8 @@ namespace ztmpfs {
 namespace {
 
 constexpr size_t kBlocksPerTruncateStep = 4096;
+// Whole pages: open blocks come and go, and would leave spans of small objects behind that only sealed ones still use.
+constexpr uint32_t kRawCapacityMin = uint32_t(kPageSize);
 
 // A free slot has no word either: it may hold one that was never published.
 void discard(BlockSlot& slot) {
@@ -42,7 +44,7 @@ void BlockStore::attach(const std::function<bool(OwnerId)>& is_live_owner) {
   slots_.attach([&](uint32_t, BlockSlot& slot) {
     const uint64_t owner = slot.owner.load(std::memory_order_relaxed);
     const bool is_live =
-        owner != 0 && owner <= UINT32_MAX && is_live_owner(OwnerId(owner)) && word_of(slot).form() != BlockForm::kHole;
+        owner != 0 && owner <= UINT32_MAX && is_live_owner(OwnerId(owner)) && !word_of(slot).is_nothing();
     if (!is_live) discard(slot);
     return is_live;
   });
@@ -69,50 +71,79 @@ void BlockStore::attach_slot(uint32_t slot_id) {
   BlockSlot& slot = slots_[slot_id];
   const auto owner = OwnerId(slot.owner.load(std::memory_order_relaxed));
   const BlockWord word = word_of(slot);
-  const bool fits = word.length() <= options_.block_size && word.form() <= BlockForm::kHuge;
+  const bool fits =
+      word.length() <= options_.block_size && word.reserved() <= options_.block_size && word.form() <= BlockForm::kHuge;
   if (!fits) throw std::runtime_error("the image is damaged: a block is longer than the block size");
   Stripe& stripe = stripe_of(owner);
   WriterLock lock(stripe.mutex);
   BlockMap& map = stripe.maps[owner];
   if (map.find(slot.index) != 0) throw std::runtime_error("the image is damaged: a block has two slots");
   map.insert(slot.index, slot_id);
-  count(map, BlockWord(), 0, word);
+  count(map, BlockWord(), {}, word);
   if (word.form() == BlockForm::kRaw) touch(slot, {owner, slot.index, 0}, true);
-  const bool again = word.form() == BlockForm::kCompressed && codecs_.thorough != nullptr &&
-                     effort_for(slot.index, Effort::kThorough) == Effort::kThorough &&
-                     tag_codec(pool_.tag(word.handle())) != codecs_.thorough->id();
-  if (!again) return;
+  if (!is_to_be_recompressed(word, slot.index)) return;
   BlockAge age{.generation = 0, .ticket = 0, .tick = hot_queue_.now() & HotQueue::kTickMask};
   age.ticket = fast_queue_.push({slot.index, owner, age.tick, 0});
   slot.auxiliary = std::bit_cast<uint64_t>(age);
 }
 
-// Memory that a block takes beyond its slot.
-Bytes BlockStore::footprint(BlockWord word) const {
-  if (word.has_object()) return pool_.size(word.handle());
-  return word.form() == BlockForm::kSameFilled ? sizeof(uint64_t) : 0;
+// The size of an open object for so many bytes: a power of two.
+uint32_t BlockStore::raw_capacity(uint32_t length) const {
+  return std::min(std::bit_ceil(std::max(length, kRawCapacityMin)), uint32_t(options_.block_size));
 }
 
-// Moves the counters from one state of a block to the next. `before_bytes`: its footprint, taken while it was valid.
-void BlockStore::count(BlockMap& map, BlockWord before, Bytes before_bytes, BlockWord after) {
-  const Bytes after_bytes = footprint(after);
-  map.stored_bytes += after_bytes - before_bytes;
-  counters_.logical += uint64_t(after.length()) - before.length();
-  counters_.sealed += (after.is_sealed_object() ? after_bytes : 0) - (before.is_sealed_object() ? before_bytes : 0);
-  counters_.hot +=
-      (after.form() == BlockForm::kRaw ? after_bytes : 0) - (before.form() == BlockForm::kRaw ? before_bytes : 0);
-  counters_.same += uint64_t(after.form() == BlockForm::kSameFilled) - (before.form() == BlockForm::kSameFilled);
-  counters_.huge += uint64_t(after.form() == BlockForm::kHuge) - (before.form() == BlockForm::kHuge);
+// A promise is kept in memory once an open object is large enough.
+BlockStore::Cost BlockStore::cost(BlockWord word) const {
+  Cost cost;
+  if (word.has_object()) cost.footprint = pool_.size(word.handle());
+  if (word.form() == BlockForm::kSameFilled) cost.footprint = sizeof(uint64_t);
+  const bool is_kept = word.form() == BlockForm::kRaw && cost.footprint >= word.reserved();
+  if (word.reserved() > 0 && !is_kept) cost.promised = raw_capacity(std::max(word.length(), word.reserved()));
+  return cost;
 }
 
-// Makes `word` the block's state with one store, then frees the object it had.
+// Moves the counters from one state of a block to the next. `before_cost`: taken while its object was valid.
+void BlockStore::count(BlockMap& map, BlockWord before, const Cost& before_cost, BlockWord after) {
+  const Cost after_cost = cost(after);
+  const auto logical = [](BlockWord word) -> Bytes { return std::max(word.length(), word.reserved()); };
+  const auto bytes_if = [](bool holds, const Cost& cost) -> Bytes { return holds ? cost.footprint : 0; };
+  const auto is_raw = [](BlockWord word) { return word.form() == BlockForm::kRaw; };
+  const auto is = [](BlockWord word, BlockForm form) { return uint64_t(word.form() == form); };
+  map.stored_bytes += after_cost.footprint + after_cost.promised - before_cost.footprint - before_cost.promised;
+  counters_.logical += logical(after) - logical(before);
+  counters_.sealed += bytes_if(after.is_sealed_object(), after_cost) - bytes_if(before.is_sealed_object(), before_cost);
+  counters_.hot += bytes_if(is_raw(after), after_cost) - bytes_if(is_raw(before), before_cost);
+  counters_.same += is(after, BlockForm::kSameFilled) - is(before, BlockForm::kSameFilled);
+  counters_.huge += is(after, BlockForm::kHuge) - is(before, BlockForm::kHuge);
+  counters_.reserved_blocks += uint64_t(after.reserved() > 0) - uint64_t(before.reserved() > 0);
+  if (after_cost.promised > before_cost.promised) {
+    budget_.promise(after_cost.promised - before_cost.promised);
+  } else if (after_cost.promised < before_cost.promised) {
+    budget_.end_promise(before_cost.promised - after_cost.promised);
+  }
+}
+
+// Makes `word` the block's state, its reservation as it was, then frees the object it had.
 void BlockStore::publish(BlockMap& map, BlockSlot& slot, BlockWord word) {
+  publish_with_reservation(map, slot, word.with_reserved(word_of(slot).reserved()));
+}
+
+// The same with one store for all of it.
+void BlockStore::publish_with_reservation(BlockMap& map, BlockSlot& slot, BlockWord word) {
   const BlockWord before = word_of(slot);
-  count(map, before, footprint(before), word);
+  count(map, before, cost(before), word);
   slot.word.store(word.bits(), std::memory_order_release);
   // A release store lets later stores pass it in the compiler's order; a crash must not see them first.
   std::atomic_signal_fence(std::memory_order_seq_cst);
   if (before.has_object() && before.handle() != word.handle()) pool_.free(before.handle());
+}
+
+BlockWord BlockStore::word_at(const Piece& piece) const {
+  const Stripe& stripe = stripe_of(piece.owner);
+  ReaderLock lock(stripe.mutex);
+  const auto map = stripe.maps.find(piece.owner);
+  const uint32_t slot_id = map == stripe.maps.end() ? 0 : map->second.find(piece.index);
+  return slot_id == 0 ? BlockWord() : word_of(slots_[slot_id]);
 }
 
 Result<void> BlockStore::read(OwnerId owner, uint64_t offset, std::span<std::byte> target) {
@@ -196,7 +227,10 @@ bool BlockStore::truncate(OwnerId owner, uint64_t size, Bytes budget) {
   const auto kept = uint32_t(size % options_.block_size);
   if (const uint32_t slot_id = kept == 0 ? 0 : map.find(edge); slot_id != 0) {
     BlockSlot& slot = slots_[slot_id];
-    if (const BlockWord word = word_of(slot); word.length() > kept) publish(map, slot, word.with_length(kept));
+    const BlockWord word = word_of(slot);
+    const BlockWord cut =
+        word.with_length(std::min(word.length(), kept)).with_reserved(std::min(word.reserved(), kept));
+    if (cut != word) publish_with_reservation(map, slot, cut);
   }
   const uint64_t from = kept == 0 ? edge : edge + 1;
   Bytes freed = 0;
@@ -215,7 +249,7 @@ bool BlockStore::truncate(OwnerId owner, uint64_t size, Bytes budget) {
 void BlockStore::drop_block(BlockMap& map, uint64_t index, uint32_t slot_id) {
   BlockSlot& slot = slots_[slot_id];
   const BlockWord word = word_of(slot);
-  count(map, word, footprint(word), BlockWord());
+  count(map, word, cost(word), BlockWord());
   map.erase(index);
   discard(slot);
   if (word.has_object()) pool_.free(word.handle());
@@ -242,14 +276,24 @@ uint64_t BlockStore::end(OwnerId owner) const {
   ReaderLock lock(stripe.mutex);
   const auto map = stripe.maps.find(owner);
   if (map == stripe.maps.end()) return 0;
-  const auto [index, slot_id] = map->second.last(0);
-  return index * options_.block_size + word_of(slots_[slot_id]).length();
+  // What is only reserved may lie behind it.
+  auto block = map->second.last(0);
+  while (block.second != 0 && word_of(slots_[block.second]).length() == 0) block = map->second.previous(block.first);
+  return block.second == 0 ? 0 : block.first * options_.block_size + word_of(slots_[block.second]).length();
+}
+
+bool BlockStore::has_blocks_behind(OwnerId owner, uint64_t size) const {
+  const Stripe& stripe = stripe_of(owner);
+  ReaderLock lock(stripe.mutex);
+  const auto map = stripe.maps.find(owner);
+  return map != stripe.maps.end() && map->second.last(size / options_.block_size + 1).second != 0;
 }
 
 BlockStoreStats BlockStore::stats() const {
   return {.orig_data_size = counters_.logical,
           .compr_data_size = counters_.sealed,
           .hot_bytes = counters_.hot,
+          .reserved_bytes = budget_.promised(),
           .same_pages = counters_.same,
           .huge_pages = counters_.huge,
           .checksum_failures = counters_.checksum_failures,
@@ -260,6 +304,7 @@ std::vector<std::string> BlockStore::audit() const {
   std::vector<std::string> breaches = pool_.audit();
   Bytes logical = 0;
   Bytes objects = 0;
+  Bytes promised = 0;
   uint64_t blocks = 0;
   for (const Stripe& stripe : stripes_) {
     ReaderLock lock(stripe.mutex);
@@ -269,14 +314,17 @@ std::vector<std::string> BlockStore::audit() const {
         const BlockSlot& slot = slots_[slot_id];
         const BlockWord word = word_of(slot);
         ++blocks;
-        stored += footprint(word);
-        logical += word.length();
+        const Cost block_cost = cost(word);
+        stored += block_cost.footprint + block_cost.promised;
+        promised += block_cost.promised;
+        logical += std::max(word.length(), word.reserved());
         objects += word.has_object() ? 1 : 0;
         if (slot.owner.load() != owner || slot.index != index || !slots_.contains(slot_id))
           breaches.push_back("slot " + std::to_string(slot_id) + " does not say what the map of its owner says");
-        if (word.form() == BlockForm::kHole || word.length() > options_.block_size)
+        if (word.is_nothing() || std::max(word.length(), word.reserved()) > options_.block_size ||
+            (word.form() == BlockForm::kHole && word.length() > 0))
           breaches.push_back("slot " + std::to_string(slot_id) + " has an impossible form or length");
-        if ((word.form() == BlockForm::kRaw || word.form() == BlockForm::kHuge) && footprint(word) < word.length())
+        if ((word.form() == BlockForm::kRaw || word.form() == BlockForm::kHuge) && block_cost.footprint < word.length())
           breaches.push_back("slot " + std::to_string(slot_id) + " is longer than its object");
       });
       if (stored != map.stored_bytes)
@@ -284,6 +332,7 @@ std::vector<std::string> BlockStore::audit() const {
     }
   }
   if (logical != counters_.logical) breaches.push_back("the bytes of all blocks are miscounted");
+  if (promised != budget_.promised()) breaches.push_back("the bytes promised to blocks are miscounted");
   if (objects != pool_.stats().objects_used) breaches.push_back("the pool has objects that no block refers to");
   if (blocks != slots_.allocator().records_used()) breaches.push_back("there are slots that no owner refers to");
   return breaches;

@@ -43,9 +43,10 @@ struct BlockStoreOptions {
 
 /// What the store holds, in zram's words where zram has the thing (zram.rst, mm_stat).
 struct BlockStoreStats {
-  Bytes orig_data_size;   ///< bytes of all blocks, before compression
+  Bytes orig_data_size;   ///< bytes of all blocks, before compression; where more is reserved, that
   Bytes compr_data_size;  ///< bytes of the sealed objects
   Bytes hot_bytes;        ///< memory of open (raw) objects
+  Bytes reserved_bytes;   ///< promised by fallocate(2), on top of the memory in use
   uint64_t same_pages;    ///< blocks that one word fills
   uint64_t huge_pages;    ///< sealed blocks that did not compress
   uint64_t checksum_failures;
@@ -82,10 +83,30 @@ class BlockStore {
   /// True when nothing behind `size` is left. What is left still reads as it was: the caller hides it.
   bool truncate(OwnerId owner, uint64_t size, Bytes budget);
 
-  /// Memory that the owner's blocks take: the bytes of their objects, a word for same-filled ones.
+  /// Promises that writes to [offset, offset + length) will find memory, until it is punched or cut: ENOSPC, at once
+  /// and with nothing changed, if it cannot be promised. In each block all that lies before the range is promised too.
+  Result<void> reserve(OwnerId owner, uint64_t offset, uint64_t length);
+  /// What happens to promises in a range that is punched.
+  enum class Reservation { kEnds, kStays };
+  /// Makes [offset, end) read as zeros and frees what lies in it; at most about 1 MiB of contents and 4096 blocks per
+  /// call. Returns where to go on: `end` when done. EIO if a block that is cut cannot be read; it needs no room.
+  Result<uint64_t> punch(OwnerId owner, uint64_t offset, uint64_t end, Reservation reservation);
+  /// Makes [to_offset, to_offset + length) of `to` read as [from_offset, ...) of `from` does; sealed blocks as they
+  /// are, where they lie alike. `from` and `to` may be one if the ranges do not overlap. Returns how many bytes were
+  /// copied: as write(). The caller keeps writers away from both.
+  Result<size_t> copy(OwnerId from, uint64_t from_offset, OwnerId to, uint64_t to_offset, size_t length);
+  /// The first offset at or behind `offset` that has contents, or that has none: SEEK_DATA and SEEK_HOLE of lseek(2).
+  /// Blocks have contents up to the page of their last byte. nullopt: no contents any more.
+  std::optional<uint64_t> next_data(OwnerId owner, uint64_t offset) const;
+  uint64_t next_hole(OwnerId owner, uint64_t offset) const;
+
+  /// Memory that the owner's blocks take: the bytes of their objects, a word for same-filled ones, and what is
+  /// promised.
   Bytes stored_bytes(OwnerId owner) const;
   /// One past the owner's last byte that has contents.
   uint64_t end(OwnerId owner) const;
+  /// True if there is a block, perhaps only a reserved one, that begins at `size` or behind it.
+  bool has_blocks_behind(OwnerId owner, uint64_t size) const;
   Bytes block_size() const { return options_.block_size; }
 
   /// Seals blocks that have been open for the cold age (or, if `everything`, any open block), at most `limit` of them.
@@ -122,6 +143,8 @@ class BlockStore {
 
  private:
   static constexpr size_t kStripes = 256;
+  // Kept free of raw blocks, so that sealing (which needs memory before it gives some back) always finds a place.
+  static constexpr Bytes kSealHeadroom = kMiB;
   struct Stripe {
     mutable SharedMutex mutex;
     BlockMaps maps GUARDED_BY(mutex);
@@ -130,6 +153,7 @@ class BlockStore {
     std::atomic<Bytes> logical = 0;
     std::atomic<Bytes> sealed = 0;
     std::atomic<Bytes> hot = 0;
+    std::atomic<uint64_t> reserved_blocks = 0;
     std::atomic<uint64_t> same = 0;
     std::atomic<uint64_t> huge = 0;
     std::atomic<uint64_t> checksum_failures = 0;
@@ -155,11 +179,32 @@ class BlockStore {
     std::span<const std::byte> contents;
   };
 
+  // What a block takes: the memory of its object, and what is promised to it beyond that.
+  struct Cost {
+    Bytes footprint = 0;
+    Bytes promised = 0;
+  };
+
+  // What a range needs before it can be reserved.
+  struct Missing {
+    Bytes memory;
+    Bytes logical;
+  };
+  // A sealed block as it is stored; the object in scratch memory.
+  struct SealedCopy {
+    BlockWord word;
+    uint64_t fill = 0;
+    uint64_t tag = 0;
+    std::span<const std::byte> object{};
+  };
+
   Stripe& stripe_of(OwnerId owner) const { return stripes_[owner % kStripes]; }
   static BlockWord word_of(const BlockSlot& slot) { return BlockWord(slot.word.load(std::memory_order_acquire)); }
-  Bytes footprint(BlockWord word) const;
-  void count(BlockMap& map, BlockWord before, Bytes before_bytes, BlockWord after);
+  uint32_t raw_capacity(uint32_t length) const;
+  Cost cost(BlockWord word) const;
+  void count(BlockMap& map, BlockWord before, const Cost& before_cost, BlockWord after);
   void publish(BlockMap& map, BlockSlot& slot, BlockWord word);
+  void publish_with_reservation(BlockMap& map, BlockSlot& slot, BlockWord word);
   void touch(BlockSlot& slot, const Piece& piece, bool is_new);
 
   // block_store.cc
@@ -173,15 +218,26 @@ class BlockStore {
   // block_write.cc
   Result<void> write_block(const Piece& piece, std::span<const std::byte> data);
   Result<void> write_raw(const Piece& piece, std::span<const std::byte> data);
-  Result<void> write_sealed(const Piece& piece, std::span<const std::byte> data);
+  Result<void> write_sealed(const Piece& piece, std::span<const std::byte> data, Admission admission);
   Result<void> replace_raw(BlockMap& map, uint32_t slot_id, const Piece& piece, std::span<const std::byte> data);
   void write_in_place(BlockMap& map, BlockSlot& slot, const Piece& piece, std::span<const std::byte> data);
   Result<uint32_t> slot_for(BlockMap& map, const Piece& piece);
   void discard_if_hole(BlockMap& map, uint64_t index, uint32_t slot_id);
-  Result<Handle> allocate_raw(uint32_t capacity, uint32_t slot_id);
+  Result<Handle> allocate_raw(uint32_t capacity, uint32_t slot_id, Admission admission);
   bool room_for_raw(Bytes bytes);
   bool make_room();
   bool within_logical_limit(const Piece& piece, size_t size) const;
+  BlockWord word_at(const Piece& piece) const;
+
+  // block_ranges.cc
+  struct Reserving;
+  Missing missing_for(OwnerId owner, uint64_t offset, uint64_t end) const;
+  Result<void> reserve_block(const Piece& piece, uint32_t end, Reserving& reserving);
+  void unreserve(OwnerId owner, const Reserving& reserving);
+  bool punch_block(BlockMap& map, const Piece& piece, uint32_t end, Reservation reservation);
+  Result<void> copy_piece(OwnerId from, uint64_t from_offset, const Piece& to, uint32_t size);
+  Result<bool> copy_sealed(const Piece& from, const Piece& to, uint32_t size);
+  std::optional<SealedCopy> sealed_snapshot(const Piece& piece);
 
   // block_seal.cc
   std::optional<Snapshot> take_snapshot(HotQueue& queue, const HotQueue::Entry& entry, uint32_t age_min);
@@ -189,11 +245,18 @@ class BlockStore {
   void seal_entry(const HotQueue::Entry& entry, uint32_t age_min, Effort effort);
   void recompress_entry(const HotQueue::Entry& entry, uint32_t age_min);
   Effort effort_for(uint64_t index, Effort effort) const;
+  bool is_to_be_recompressed(BlockWord word, uint64_t index) const;
   bool is_current(const BlockSlot& slot, const Snapshot& snapshot) const;
   bool publish_snapshot(const HotQueue::Entry& entry, const Snapshot& snapshot, const Sealed& sealed);
   void publish_sealed(BlockMap& map, BlockSlot& slot, const Piece& piece, const Sealed& sealed);
-  Result<Sealed> make_sealed(std::span<const std::byte> contents, uint32_t slot_id, Effort effort, bool may_fill);
-  Result<Handle> store_sealed(std::span<const std::byte> bytes, CodecId codec, uint32_t slot_id);
+  // How to seal: with how much work, whether a fill may be made of it, and what happens at the cap.
+  struct Sealing {
+    Effort effort;
+    bool may_fill = true;
+    Admission admission = Admission::kCapped;
+  };
+  Result<Sealed> make_sealed(std::span<const std::byte> contents, uint32_t slot_id, const Sealing& sealing);
+  Result<Handle> store_sealed(std::span<const std::byte> bytes, CodecId codec, uint32_t slot_id, Admission admission);
 
   DurableTable<BlockSlot> slots_;
   Pool& pool_;

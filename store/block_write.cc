@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <bit>
 #include <cstring>
 
 #include "store/block_store.h"
@@ -9,10 +8,6 @@ namespace ztmpfs {
 
 namespace {
 
-// Whole pages: open blocks come and go, and would leave spans of small objects behind that only sealed ones still use.
-constexpr uint32_t kRawCapacityMin = uint32_t(kPageSize);
-// Kept free of raw blocks, so that sealing (which needs memory before it gives some back) always finds a place.
-constexpr Bytes kSealHeadroom = kMiB;
 constexpr size_t kSealedPerRoomMade = 64;
 constexpr int kRoomAttempts = 16;
 // A writer over the hot limit seals more than it opens, so the limit holds.
@@ -37,10 +32,14 @@ Result<size_t> BlockStore::write(OwnerId owner, uint64_t offset, std::span<const
 }
 
 Result<void> BlockStore::write_block(const Piece& piece, std::span<const std::byte> data) {
+  const bool is_promised =
+      counters_.reserved_blocks.load() != 0 && piece.offset + data.size() <= word_at(piece).reserved();
+  // Nothing may refuse it.
+  if (is_promised) return write_raw(piece, data);
   if (!within_logical_limit(piece, data.size())) return fail(std::errc::no_space_on_device);
   if (over_hot_limit()) {
     if (on_work_) on_work_();
-    if (data.size() == options_.block_size) return write_sealed(piece, data);
+    if (data.size() == options_.block_size) return write_sealed(piece, data, Admission::kCapped);
     seal(kSealedPerWrite, true, Effort::kFast);
   }
   auto done = write_raw(piece, data);
@@ -49,7 +48,7 @@ Result<void> BlockStore::write_block(const Piece& piece, std::span<const std::by
     done = write_raw(piece, data);
   }
   if (done || done.error() != std::errc::no_space_on_device) return done;
-  return write_sealed(piece, data);
+  return write_sealed(piece, data, Admission::kCapped);
 }
 
 Result<void> BlockStore::write_raw(const Piece& piece, std::span<const std::byte> data) {
@@ -86,7 +85,7 @@ Result<uint32_t> BlockStore::slot_for(BlockMap& map, const Piece& piece) {
 }
 
 void BlockStore::discard_if_hole(BlockMap& map, uint64_t index, uint32_t slot_id) {
-  if (word_of(slots_[slot_id]).form() != BlockForm::kHole) return;
+  if (!word_of(slots_[slot_id]).is_nothing()) return;
   map.erase(index);
   slots_.allocator().release(slot_id);
 }
@@ -109,8 +108,10 @@ Result<void> BlockStore::replace_raw(BlockMap& map, uint32_t slot_id, const Piec
   const BlockWord before = word_of(slot);
   const auto end = uint32_t(piece.offset + data.size());
   const uint32_t length = std::max(end, before.length());
-  const auto capacity = std::min(std::bit_ceil(std::max(length, kRawCapacityMin)), uint32_t(options_.block_size));
-  const auto handle = allocate_raw(capacity, slot_id);
+  // Room for all that is promised, so that what follows is written in place.
+  const uint32_t capacity = raw_capacity(std::max(length, before.reserved()));
+  const auto handle =
+      allocate_raw(capacity, slot_id, end <= before.reserved() ? Admission::kPromised : Admission::kCapped);
   if (!handle) return fail(handle.error());
   {
     const Pin pin = pool_.pin(*handle);
@@ -131,9 +132,9 @@ Result<void> BlockStore::replace_raw(BlockMap& map, uint32_t slot_id, const Piec
   return {};
 }
 
-Result<Handle> BlockStore::allocate_raw(uint32_t capacity, uint32_t slot_id) {
-  if (!room_for_raw(capacity)) return fail(std::errc::no_space_on_device);
-  return pool_.allocate(capacity, slot_id, 0);
+Result<Handle> BlockStore::allocate_raw(uint32_t capacity, uint32_t slot_id, Admission admission) {
+  if (admission == Admission::kCapped && !room_for_raw(capacity)) return fail(std::errc::no_space_on_device);
+  return pool_.allocate(capacity, slot_id, 0, admission);
 }
 
 bool BlockStore::room_for_raw(Bytes bytes) {
@@ -152,7 +153,7 @@ bool BlockStore::make_room() {
 
 // Compresses the block's new contents without opening it. The caller keeps other writers of the owner away, so what is
 // read under the first lock still holds under the last.
-Result<void> BlockStore::write_sealed(const Piece& piece, std::span<const std::byte> data) {
+Result<void> BlockStore::write_sealed(const Piece& piece, std::span<const std::byte> data, Admission admission) {
   Stripe& stripe = stripe_of(piece.owner);
   std::span<const std::byte> contents = data;
   uint32_t slot_id = 0;
@@ -176,7 +177,7 @@ Result<void> BlockStore::write_sealed(const Piece& piece, std::span<const std::b
   }
   // A fill that changes leaves a hole for a moment, which only a write of the whole block can make good after a crash.
   const bool may_fill = contents.data() == data.data();
-  const auto sealed = make_sealed(contents, slot_id, effort_for(piece.index, Effort::kFast), may_fill);
+  const auto sealed = make_sealed(contents, slot_id, {effort_for(piece.index, Effort::kFast), may_fill, admission});
   WriterLock lock(stripe.mutex);
   BlockMap& map = stripe.maps[piece.owner];
   if (!sealed) {
@@ -191,13 +192,10 @@ Result<void> BlockStore::write_sealed(const Piece& piece, std::span<const std::b
 
 bool BlockStore::within_logical_limit(const Piece& piece, size_t size) const {
   if (options_.logical_limit == 0) return true;
-  const Stripe& stripe = stripe_of(piece.owner);
-  ReaderLock lock(stripe.mutex);
-  const auto map = stripe.maps.find(piece.owner);
-  const uint32_t slot_id = map == stripe.maps.end() ? 0 : map->second.find(piece.index);
-  const size_t length = slot_id == 0 ? 0 : word_of(slots_[slot_id]).length();
+  const BlockWord word = word_at(piece);
+  const size_t counted = std::max(word.length(), word.reserved());
   const size_t end = piece.offset + size;
-  return end <= length || counters_.logical.load() + (end - length) <= options_.logical_limit;
+  return end <= counted || counters_.logical.load() + (end - counted) <= options_.logical_limit;
 }
 
 }  // namespace ztmpfs

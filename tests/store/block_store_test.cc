@@ -1,6 +1,4 @@
-#include "store/block_store.h"
-
-#include <gtest/gtest.h>
+#include "tests/store/block_store_rig.h"
 
 #include <algorithm>
 #include <cstring>
@@ -8,84 +6,15 @@
 #include <random>
 #include <thread>
 
-#include "compress/codec_set.h"
-#include "tests/support/fake_clock.h"
-#include "tests/support/test_volume.h"
-
 namespace ztmpfs {
 namespace {
-
-using Contents = std::vector<std::byte>;
-
-Contents make_contents(std::mt19937_64& random, size_t size) {
-  Contents bytes(size);
-  switch (random() % 4) {
-    case 0: break;  // zeros
-    case 1: std::ranges::generate(bytes, [&] { return std::byte(random()); }); break;
-    case 2: std::ranges::generate(bytes, [&] { return std::byte("the quick brown fox"[random() % 6]); }); break;
-    default: std::ranges::fill(bytes, std::byte(random())); break;
-  }
-  return bytes;
-}
-
-/// Everything a store stands on; attach_again() is what a new process does after a crash.
-class BlockStoreTest : public testing::TestWithParam<Bytes> {
- protected:
-  void SetUp() override {
-    files_ = ImageFiles::create(small_geometry(GetParam()));
-    open(64 * kMiB, 4 * kMiB, 0);
-  }
-  void open(Bytes limit, Bytes hot_limit, Bytes logical_limit) {
-    store_.reset();
-    pool_.reset();
-    arena_.reset();
-    image_ = std::make_unique<Image>(duplicate(files_));
-    budget_ = std::make_unique<MemoryBudget>(limit, 512 * kKiB);
-    arena_ = std::make_unique<Arena>(image_->data(), *budget_);
-    pool_ = std::make_unique<Pool>(image_->region(RegionId::kHandles), *arena_, *budget_, kMiB);
-    StoreCodecs codecs{fast_.writer(), thorough_.writer(), [this](CodecId id) { return thorough_.reader(id); }};
-    store_ = std::make_unique<BlockStore>(image_->region(RegionId::kBlocks), *pool_, *budget_, codecs, clock_,
-                                          BlockStoreOptions{.block_size = GetParam(),
-                                                            .hot_limit = hot_limit,
-                                                            .cold_age = std::chrono::seconds(1),
-                                                            .thorough_end = thorough_end_,
-                                                            .logical_limit = logical_limit});
-    store_->attach([this](BlockStore::OwnerId owner) { return owner != dead_owner_; });
-  }
-  void write(BlockStore::OwnerId owner, uint64_t offset, const Contents& bytes) {
-    ASSERT_EQ(store_->write(owner, offset, bytes), bytes.size());
-    auto& model = model_[owner];
-    if (model.size() < offset + bytes.size()) model.resize(offset + bytes.size());
-    std::ranges::copy(bytes, model.begin() + ptrdiff_t(offset));
-  }
-  void expect_contents(BlockStore::OwnerId owner) {
-    Contents read(model_[owner].size() + 100, std::byte(0xaa));
-    ASSERT_TRUE(store_->read(owner, 0, read).has_value());
-    EXPECT_TRUE(std::equal(model_[owner].begin(), model_[owner].end(), read.begin())) << "owner " << owner;
-    EXPECT_TRUE(std::all_of(read.end() - 100, read.end(), [](std::byte b) { return b == std::byte(0); }));
-  }
-  void expect_sound() { EXPECT_EQ(store_->audit(), std::vector<std::string>()); }
-
-  FakeClock clock_;
-  ImageFiles files_;
-  CodecSet fast_{CodecChoice{CodecId::kLz4, 1}};
-  CodecSet thorough_{CodecChoice{CodecId::kZstd, 3}};
-  std::unique_ptr<Image> image_;
-  std::unique_ptr<MemoryBudget> budget_;
-  std::unique_ptr<Arena> arena_;
-  std::unique_ptr<Pool> pool_;
-  std::unique_ptr<BlockStore> store_;
-  std::map<BlockStore::OwnerId, Contents> model_;
-  BlockStore::OwnerId dead_owner_ = 0;
-  uint64_t thorough_end_ = UINT64_MAX;
-};
 
 TEST_P(BlockStoreTest, AgreesWithAVectorOfBytes) {
   std::mt19937_64 random(GetParam());
   uint64_t pages_compacted = 0;
   for (int step = 0; step < 3000; ++step) {
     const auto owner = BlockStore::OwnerId(1 + random() % 40);
-    switch (random() % 9) {
+    switch (random() % 12) {
       case 0:
       case 1:
       case 2: write(owner, random() % (5 * GetParam()), make_contents(random, random() % (2 * GetParam()))); break;
@@ -111,7 +40,18 @@ TEST_P(BlockStoreTest, AgreesWithAVectorOfBytes) {
         pages_compacted += result.pages_freed;
         break;
       }
-      default: expect_contents(owner);
+      case 8: punch(owner, random() % (5 * GetParam()), random() % (3 * GetParam()), random() % 2 == 0); break;
+      case 9: {
+        const auto from = BlockStore::OwnerId(1 + random() % 40);
+        const uint64_t grain = random() % 3 == 0 ? 1 : GetParam();
+        if (from != owner)
+          copy(from, random() % 4 * grain, owner, random() % 4 * grain, 1 + random() % (3 * GetParam()));
+        break;
+      }
+      case 10:
+        ASSERT_TRUE(store_->reserve(owner, random() % (5 * GetParam()), 1 + random() % GetParam()).has_value());
+        break;
+      default: expect_contents(owner); expect_seek(owner, random() % (5 * GetParam()));
     }
     if (step % 100 == 0) expect_sound();
   }
