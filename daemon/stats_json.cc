@@ -102,6 +102,7 @@ json::object stats_json(const ServerInfo& info, const ServerStats& stats) {
           {"files", volume.files - volume.directories},
           {"directories", volume.directories},
           {"hot_bytes", volume.store.hot_bytes},
+          {"reserved_bytes", volume.store.reserved_bytes},
           {"metadata_bytes", volume.metadata_bytes},
           {"pool_payload_bytes", volume.pool.payload},
           {"pool_span_bytes", volume.pool.span_bytes},

@@ -76,7 +76,9 @@ Result<Attr> FileSystem::setattr(Operation& op, uint64_t ino, const SetAttr& cha
     if (resizes && !inode->is_regular()) return fail(std::errc::invalid_argument);
     // What an earlier cut left must not come to light again.
     if (resizes && change.size > inode->size && !truncate_step(ino, *inode)) continue;
-    const bool cuts = resizes && change.size < inode->size;
+    // What was allocated behind the end goes too, even if the end stays where it is.
+    const bool cuts = resizes && (change.size < inode->size || (change.size == inode->size &&
+                                                                store_.has_blocks_behind(ino_index(ino), change.size)));
     Outcome outcome{
         .kind = Outcome::kAttr, .unused = 0, .value = 0, .attr = changed(attr_of(ino, *inode), change, now())};
     Transaction transaction = op.begin();

@@ -117,7 +117,8 @@ FileSystemUsage FileSystem::usage() const {
   // What a small file costs in inode, name, slot, handle and bytes; there is no limit on files but memory.
   constexpr Bytes kFileCost = 512;
   const Bytes reusable = store_.reusable_bytes();
-  const Bytes used = budget_.used() - std::min(reusable, budget_.used());
+  const Bytes taken = budget_.used() + budget_.promised();
+  const Bytes used = taken - std::min(reusable, taken);
   const Bytes memory = budget_.available() + reusable;
   FileSystemUsage usage{};
   if (const Bytes limit = store_.logical_limit(); limit != 0) {

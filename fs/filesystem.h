@@ -70,6 +70,11 @@ class FileSystem {
   static constexpr uint32_t kRenameNoReplace = 1 << 0;
   static constexpr uint32_t kRenameExchange = 1 << 1;
 
+  /// The flags of fallocate(2) that are supported.
+  static constexpr uint32_t kKeepSize = 1 << 0;
+  static constexpr uint32_t kPunchHole = 1 << 1;
+  static constexpr uint32_t kZeroRange = 1 << 4;
+
   FileSystem(const Image& image, BlockStore& store, MemoryBudget& budget, const Clock& clock,
              FileSystemOptions options);
   ~FileSystem();
@@ -104,6 +109,27 @@ class FileSystem {
   Result<size_t> read(uint64_t ino, uint64_t offset, std::span<std::byte> target);
   /// Fewer bytes than asked when the memory cap is reached in the middle; EFBIG past the largest offset.
   Result<size_t> write(Operation& op, uint64_t ino, uint64_t offset, std::span<const std::byte> data);
+
+  // Ranges of a regular file (EISDIR, EINVAL for others; ESTALE). EFBIG past the largest offset.
+
+  /// fallocate(2); EOPNOTSUPP for other flags. What is allocated can be written until it is punched
+  /// or cut, whatever else meets the cap: ENOSPC, with nothing changed, if that cannot be promised.
+  Result<void> fallocate(Operation& op, uint64_t ino, uint32_t flags, uint64_t offset, uint64_t length);
+  /// lseek(2) for contents or for a hole; blocks are one or the other up to the page of their last byte. ENXIO behind
+  /// the end, and when there are no more contents.
+  Result<uint64_t> seek_data(uint64_t ino, uint64_t offset);
+  Result<uint64_t> seek_hole(uint64_t ino, uint64_t offset);
+  /// copy_file_range(2); how many bytes were copied: fewer than asked at the end of the source and, as for write(), at
+  /// the cap. EINVAL if the ranges overlap.
+  struct CopyRange {
+    uint64_t from_ino;
+    uint64_t from_offset;
+    uint64_t to_ino;
+    uint64_t to_offset;
+    uint64_t length;
+  };
+  Result<size_t> copy_file_range(Operation& op, const CopyRange& range);
+
   /// Drops lookups; counts items done in the operation's outcome, and starts behind those done before a crash.
   void forget(Operation& op, std::span<const Forget> items);
 
@@ -215,11 +241,21 @@ class FileSystem {
   Result<size_t> write_rest(Operation& op, uint64_t ino, uint64_t offset, std::span<const std::byte> data, size_t& done,
                             Full full);
 
+  // space.cc
+  Result<InodeRecord*> find_regular(uint64_t ino) const REQUIRES(inode_locks_);
+  Result<uint64_t> seek(uint64_t ino, uint64_t offset,
+                        const std::function<std::optional<uint64_t>(uint64_t size)>& find);
+  Result<void> try_fallocate(Operation& op, uint64_t ino, uint32_t flags, uint64_t offset, uint64_t length);
+  Result<void> clear_range(uint64_t ino, uint64_t offset, uint64_t end, BlockStore::Reservation reservation)
+      EXCLUDES(inode_locks_);
+  Result<size_t> copy_step(Operation& op, const CopyRange& range, uint64_t done);
+
   // removal.cc: names that go, and what goes with them
   bool drop_link(Transaction& transaction, InodeRecord& inode, const Time& time) REQUIRES(inode_locks_);
   Result<void> remove(Operation& op, uint64_t parent, std::string_view name, bool is_rmdir);
   void erase_name(uint64_t parent, uint32_t name_id) REQUIRES(inode_locks_);
   void reap(uint64_t ino) EXCLUDES(inode_locks_);
+  bool frees_at_once() const;
   bool is_dead(uint64_t ino) const REQUIRES(inode_locks_);
   void free_inode(uint32_t index);
   void queue_purge(uint64_t ino);

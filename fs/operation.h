@@ -23,7 +23,7 @@ struct Outcome {
     kAttr,   ///< `attr`
     kCount,  ///< `value`: bytes written
     kBytes,  ///< `value`: so many bytes of the reply stand in the reply part of the request's buffer (READDIRPLUS)
-    kItems,  ///< `value`: so many items are done (BATCH_FORGET); there may be more to do
+    kItems,  ///< `value`: so many items or bytes are done (BATCH_FORGET, COPY_FILE_RANGE); there may be more to do
     kError,  ///< `value`: an errno; nothing was changed. Recorded by the transport: what failed must not succeed later
   };
   uint32_t kind;

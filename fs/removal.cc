@@ -50,6 +50,9 @@ Result<void> FileSystem::remove(Operation& op, uint64_t parent, std::string_view
   return {};
 }
 
+// Where statfs tells of the bytes of files, it tells of them exactly: nothing that is gone may wait.
+bool FileSystem::frees_at_once() const { return store_.logical_limit() != 0; }
+
 // True if the inode is dead with that: the caller reaps it once the locks are dropped.
 bool FileSystem::drop_link(Transaction& transaction, InodeRecord& inode, const Time& time) {
   const uint32_t nlink = inode.is_directory() ? 0 : inode.nlink - 1;
@@ -91,7 +94,8 @@ void FileSystem::reap(uint64_t ino) {
   const uint32_t index = ino_index(ino);
   const InodeLockSet locks(inode_locks_, {{ino, InodeLock::kExclusive}});
   if (!is_dead(ino)) return;
-  if (!store_.truncate(index, 0, kFreeStep)) return queue_purge(ino);
+  while (!store_.truncate(index, 0, kFreeStep))
+    if (!frees_at_once()) return queue_purge(ino);
   free_inode(index);
 }
 
@@ -125,7 +129,8 @@ void FileSystem::set_on_purge(std::function<void()> on_purge) { on_purge_ = std:
 // One bounded step of freeing what lies behind the end of a file that was cut; true when nothing is left there.
 bool FileSystem::truncate_step(uint64_t ino, InodeRecord& inode) {
   if ((inode.flags & InodeRecord::kTruncating) == 0) return true;
-  if (!store_.truncate(ino_index(ino), inode.size, kFreeStep)) return false;
+  while (!store_.truncate(ino_index(ino), inode.size, kFreeStep))
+    if (!frees_at_once()) return false;
   std::atomic_ref(inode.flags).store(inode.flags & ~InodeRecord::kTruncating, std::memory_order_release);
   return true;
 }

@@ -65,11 +65,11 @@ constexpr Table make_table() {
   table[FUSE_POLL] = refused("POLL");
   table[FUSE_NOTIFY_REPLY] = {.name = "NOTIFY_REPLY", .served = false, .answered = false};
   table[FUSE_BATCH_FORGET] = unanswered("BATCH_FORGET", sizeof(fuse_batch_forget_in));
-  table[FUSE_FALLOCATE] = refused("FALLOCATE");
+  table[FUSE_FALLOCATE] = served("FALLOCATE", sizeof(fuse_fallocate_in));
   table[FUSE_READDIRPLUS] = served("READDIRPLUS", sizeof(fuse_read_in));
   table[FUSE_RENAME2] = served("RENAME2", sizeof(fuse_rename2_in), 2);
-  table[FUSE_LSEEK] = refused("LSEEK");
-  table[FUSE_COPY_FILE_RANGE] = refused("COPY_FILE_RANGE");
+  table[FUSE_LSEEK] = served("LSEEK", sizeof(fuse_lseek_in));
+  table[FUSE_COPY_FILE_RANGE] = served("COPY_FILE_RANGE", sizeof(fuse_copy_file_range_in));
   table[FUSE_SETUPMAPPING] = refused("SETUPMAPPING");
   table[FUSE_REMOVEMAPPING] = refused("REMOVEMAPPING");
   table[FUSE_SYNCFS] = refused("SYNCFS");

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <string>
 
+#include "fuse/range_operations.h"
 #include "fuse/serve.h"
 
 namespace ztmpfs {
@@ -244,6 +245,7 @@ fuse_lowlevel_ops lowlevel_operations() {
   operations.access = &access;
   operations.release = &release;
   operations.releasedir = &release;
+  add_range_operations(operations);
   return operations;
 }
 

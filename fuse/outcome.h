@@ -39,13 +39,15 @@ Outcome to_outcome(const Result<T>& result) {
   return outcome;
 }
 
-/// The request's result: what was recorded before a crash, else what execute() comes to.
+/// The request's result: what was recorded before a crash, else what execute() comes to. What had come only part of the
+/// way goes on.
 ///
 /// What changed nothing is recorded too, errors above all: executed again, after its reply was sent and other requests
 /// were served, it might change something.
 template <class T, class Execute>
 Result<T> result_of(Operation& operation, Execute&& execute) {
-  if (operation.has_outcome()) return recorded_result<T>(operation.outcome());
+  const bool may_go_on = operation.has_outcome() && operation.outcome().kind == Outcome::kItems;
+  if (operation.has_outcome() && !may_go_on) return recorded_result<T>(operation.outcome());
   Result<T> result = execute();
   if (!operation.has_outcome()) {
     Transaction nothing = operation.begin();

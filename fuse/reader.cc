@@ -23,8 +23,6 @@ namespace {
 // No id of the kernel's: those of requests count up by two from 2.
 constexpr uint64_t kReplayUnique = 0x7ffffffffffffffe;
 
-bool is_forget(uint32_t opcode) { return opcode == FUSE_FORGET || opcode == FUSE_BATCH_FORGET; }
-
 std::string describe(const fuse_in_header& header) {
   const OpcodeInfo* info = opcode_info(header.opcode);
   return (info != nullptr ? std::string(info->name) : "opcode " + std::to_string(header.opcode)) + " of inode " +
@@ -114,8 +112,9 @@ void Reader::process_again(uint32_t attempts_max) {
   auto& attempts = slot_.request().attempts;
   const uint32_t attempt = attempts.load(std::memory_order_relaxed) + 1;
   attempts.store(attempt, std::memory_order_release);
-  // With an outcome there is only a reply to be sent, but for a FORGET, which may have more to do.
-  const bool is_poisonous = attempt >= attempts_max && (!operation_->has_outcome() || is_forget(header.opcode));
+  // With an outcome there is only a reply to be sent, but for what is done in steps, which may have more to do.
+  const bool may_go_on = !operation_->has_outcome() || operation_->outcome().kind == Outcome::kItems;
+  const bool is_poisonous = attempt >= attempts_max && may_go_on;
   if (is_poisonous) log(LogLevel::kError, "given up, after it ended the server repeatedly: " + describe(header));
   answer(std::min<size_t>(header.len, slot_.request_space().size()), is_poisonous);
 }

@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <stdexcept>
 
 #include "base/check.h"
@@ -20,10 +21,21 @@ void RequestSlot::populate() const {
 }
 
 uint32_t RequestSlot::transfer() const {
-  constexpr uint32_t kReadLength = sizeof(fuse_in_header) + sizeof(fuse_read_in);
-  if (header().opcode == FUSE_WRITE) return header().len;
-  if (header().opcode != FUSE_READ || header().len < kReadLength) return 0;
-  return reinterpret_cast<const fuse_read_in*>(&header() + 1)->size;
+  const auto* argument = &header() + 1;
+  const auto length_at_least = [this](size_t size) { return header().len >= sizeof(fuse_in_header) + size; };
+  const auto capped = [](uint64_t bytes) { return uint32_t(std::min<uint64_t>(bytes, UINT32_MAX)); };
+  switch (header().opcode) {
+    case FUSE_WRITE: return header().len;
+    case FUSE_READ:
+      return length_at_least(sizeof(fuse_read_in)) ? reinterpret_cast<const fuse_read_in*>(argument)->size : 0;
+    case FUSE_FALLOCATE:
+      if (!length_at_least(sizeof(fuse_fallocate_in))) return 0;
+      return capped(reinterpret_cast<const fuse_fallocate_in*>(argument)->length);
+    case FUSE_COPY_FILE_RANGE:
+      if (!length_at_least(sizeof(fuse_copy_file_range_in))) return 0;
+      return capped(reinterpret_cast<const fuse_copy_file_range_in*>(argument)->len);
+    default: return 0;
+  }
 }
 
 std::atomic_ref<uint64_t> RequestSlot::unique() const {

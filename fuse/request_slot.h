@@ -44,7 +44,7 @@ class RequestSlot {
   const fuse_in_header& header() const { return *reinterpret_cast<const fuse_in_header*>(buffer_.data()); }
   /// True if a request was read that is not finished.
   bool is_pending() const { return unique().load(std::memory_order_acquire) != 0; }
-  /// Bytes that the request in the slot moves, about: a READ or a WRITE, else 0.
+  /// Bytes that the request in the slot moves, about: of those that take a range of a file, else 0.
   uint32_t transfer() const;
   /// Says that there is no request; before each read, and at the end of each request.
   void clear() const { unique().store(0, std::memory_order_release); }

@@ -286,7 +286,11 @@ bool BlockStore::has_blocks_behind(OwnerId owner, uint64_t size) const {
   const Stripe& stripe = stripe_of(owner);
   ReaderLock lock(stripe.mutex);
   const auto map = stripe.maps.find(owner);
-  return map != stripe.maps.end() && map->second.last(size / options_.block_size + 1).second != 0;
+  if (map == stripe.maps.end()) return false;
+  const auto kept = uint32_t(size % options_.block_size);
+  if (map->second.last((size + options_.block_size - 1) / options_.block_size).second != 0) return true;
+  const uint32_t edge = kept == 0 ? 0 : map->second.find(size / options_.block_size);
+  return edge != 0 && word_of(slots_[edge]).reserved() >= kept + kPageSize;
 }
 
 BlockStoreStats BlockStore::stats() const {

@@ -105,7 +105,7 @@ class BlockStore {
   Bytes stored_bytes(OwnerId owner) const;
   /// One past the owner's last byte that has contents.
   uint64_t end(OwnerId owner) const;
-  /// True if there is a block, perhaps only a reserved one, that begins at `size` or behind it.
+  /// True if truncate() to `size` would free something, if only what is reserved.
   bool has_blocks_behind(OwnerId owner, uint64_t size) const;
   Bytes block_size() const { return options_.block_size; }
 

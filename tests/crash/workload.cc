@@ -14,26 +14,11 @@ namespace ztmpfs {
 namespace {
 
 constexpr uint64_t kRoot = 1;
-constexpr size_t kFileMax = 300 * 1024;
 constexpr size_t kEntriesMax = 60;
 constexpr size_t kUnnamedMax = 8;
 constexpr uint32_t kListMin = 512;  // an entry with the longest name
 
 }  // namespace
-
-struct Workload::Node {
-  uint64_t ino = 0;
-  bool is_known = true;  // the kernel has looked it up and not forgotten it
-  uint32_t mode = 0;
-  uint32_t nlink = 1;
-  std::vector<std::byte> content;
-  std::string target;
-  std::map<std::string, NodePtr> entries;
-  std::weak_ptr<Node> parent;  // of a directory
-
-  bool is_directory() const { return S_ISDIR(mode); }
-  bool is_file() const { return S_ISREG(mode); }
-};
 
 Workload::Workload(FakeKernel& kernel, uint64_t seed, std::string directory)
     : kernel_(kernel), caller_(kernel), seed_(seed), random_(seed), root_name_(std::move(directory)) {}
@@ -48,7 +33,7 @@ void Workload::begin() {
 }
 
 void Workload::step() {
-  static constexpr std::array<std::pair<uint32_t, void (Workload::*)()>, 14> kOperations{{
+  static constexpr std::array<std::pair<uint32_t, void (Workload::*)()>, 17> kOperations{{
       {14, &Workload::create_file},
       {5, &Workload::make_directory},
       {3, &Workload::make_symlink},
@@ -56,6 +41,9 @@ void Workload::step() {
       {28, &Workload::write_file},
       {12, &Workload::read_file},
       {6, &Workload::truncate_file},
+      {3, &Workload::allocate_file},
+      {4, &Workload::punch_file},
+      {4, &Workload::copy_file},
       {4, &Workload::change_attributes},
       {9, &Workload::remove_file},
       {3, &Workload::remove_directory},
@@ -320,12 +308,6 @@ void Workload::expect(bool holds, const std::string& what) const {
   if (!holds)
     throw std::runtime_error(what + " (seed " + std::to_string(seed_) + ", operation " + std::to_string(operations_) +
                              ")");
-}
-
-template <class T>
-T Workload::succeed(Result<T> result, const char* what) const {
-  if (!result) expect(false, std::string(what) + ": " + std::make_error_code(result.error()).message());
-  if constexpr (!std::is_void_v<T>) return std::move(*result);
 }
 
 // Looks a forgotten node up again, from a directory that has it.

@@ -1,10 +1,13 @@
 #pragma once
 
+#include <sys/stat.h>
+
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/support/fake_caller.h"
@@ -30,8 +33,23 @@ class Workload {
   uint64_t operations() const { return operations_; }
 
  private:
+  static constexpr size_t kFileMax = 300 * 1024;
+
   struct Node;
   using NodePtr = std::shared_ptr<Node>;
+  struct Node {
+    uint64_t ino = 0;
+    bool is_known = true;  // the kernel has looked it up and not forgotten it
+    uint32_t mode = 0;
+    uint32_t nlink = 1;
+    std::vector<std::byte> content;
+    std::string target;
+    std::map<std::string, NodePtr> entries;
+    std::weak_ptr<Node> parent;  // of a directory
+
+    bool is_directory() const { return S_ISDIR(mode); }
+    bool is_file() const { return S_ISREG(mode); }
+  };
   struct Place {
     NodePtr directory;
     std::string name;
@@ -45,6 +63,9 @@ class Workload {
   void write_file();
   void read_file();
   void truncate_file();
+  void allocate_file();
+  void punch_file();
+  void copy_file();
   void change_attributes();
   void remove_file();
   void remove_directory();
@@ -66,7 +87,10 @@ class Workload {
   // The model.
   void expect(bool holds, const std::string& what) const;
   template <class T>
-  T succeed(Result<T> result, const char* what) const;
+  T succeed(Result<T> result, const char* what) const {
+    if (!result) expect(false, std::string(what) + ": " + std::make_error_code(result.error()).message());
+    if constexpr (!std::is_void_v<T>) return std::move(*result);
+  }
   uint64_t ino(const NodePtr& node);
   void adopt(const NodePtr& node, const fuse_entry_out& entry);
   void check_attr(const Node& node, const fuse_attr& attr) const;

@@ -136,6 +136,43 @@ class ModelTest : public testing::TestWithParam<int> {
     ASSERT_EQ(rig_.truncate(file, size)->size, size);
     inodes_[file].contents.resize(size);
   }
+  void allocate() {
+    const uint64_t file = pick(false);
+    if (file == 0) return;
+    std::string& contents = inodes_[file].contents;
+    const uint64_t offset = random_() % 150'000;
+    const uint64_t length = 1 + random_() % 100'000;
+    const uint32_t flags = random_() % 3 == 0 ? FileSystem::kKeepSize : 0;
+    ASSERT_TRUE(rig_.fallocate(file, flags, offset, length).has_value());
+    if (flags == 0 && contents.size() < offset + length) contents.resize(offset + length);
+  }
+  void clear_range() {
+    const uint64_t file = pick(false);
+    if (file == 0) return;
+    std::string& contents = inodes_[file].contents;
+    const uint64_t offset = random_() % 150'000;
+    const uint64_t length = 1 + random_() % 100'000;
+    const uint32_t flags = random_() % 2 == 0 ? FileSystem::kPunchHole | FileSystem::kKeepSize
+                                              : FileSystem::kZeroRange | FileSystem::kKeepSize;
+    ASSERT_TRUE(rig_.fallocate(file, flags, offset, length).has_value());
+    for (uint64_t i = offset; i < std::min<uint64_t>(contents.size(), offset + length); ++i) contents[i] = 0;
+  }
+  void copy() {
+    const uint64_t from = pick(false);
+    const uint64_t to = pick(false);
+    if (from == 0 || from == to) return;
+    const std::string source = inodes_[from].contents;
+    const uint64_t grain = random_() % 2 == 0 ? 1 : 32 * kKiB;
+    const uint64_t from_offset = random_() % (source.size() + 1) / grain * grain;
+    const uint64_t to_offset = random_() % 100'000 / grain * grain;
+    const uint64_t length = 1 + random_() % 100'000;
+    const std::string part = source.substr(from_offset, length);
+    ASSERT_EQ(rig_.copy({from, from_offset, to, to_offset, length}), part.size());
+    if (part.empty()) return;
+    std::string& target = inodes_[to].contents;
+    if (target.size() < to_offset + part.size()) target.resize(to_offset + part.size());
+    target.replace(to_offset, part.size(), part);
+  }
   // The whole way, or compaction alone, as much as there is or a little of it.
   void reclaim() {
     ReclaimRequest request{.cause = ReclaimCause::kNoSpace};  // not logged each time
@@ -187,7 +224,7 @@ class ModelTest : public testing::TestWithParam<int> {
 
 TEST_P(ModelTest, TheTreeAgreesWithItsModel) {
   for (int step = 0; step < 2000 && !HasFatalFailure(); ++step) {
-    switch (random_() % 15) {
+    switch (random_() % 18) {
       case 0:
       case 1: create(false); break;
       case 2: create(true); break;
@@ -202,6 +239,9 @@ TEST_P(ModelTest, TheTreeAgreesWithItsModel) {
       case 11:
       case 12: write(); break;
       case 13: truncate(); break;
+      case 14: allocate(); break;
+      case 15: clear_range(); break;
+      case 16: copy(); break;
       default:
         rig_.clock().advance(std::chrono::milliseconds(500));
         rig_.volume().store().seal(20, random_() % 2 == 0, Effort::kFast);

@@ -83,6 +83,12 @@ class FsRig {
   Result<Attr> truncate(uint64_t ino, uint64_t size) {
     return run([&](Operation& op) { return fs().setattr(op, ino, {.fields = SetAttr::kSize, .size = size}); });
   }
+  Result<void> fallocate(uint64_t ino, uint32_t flags, uint64_t offset, uint64_t length) {
+    return run([&](Operation& op) { return fs().fallocate(op, ino, flags, offset, length); });
+  }
+  Result<size_t> copy(const FileSystem::CopyRange& range) {
+    return run([&](Operation& op) { return fs().copy_file_range(op, range); });
+  }
   std::string read(uint64_t ino, uint64_t offset = 0, size_t size = 1 << 20) {
     std::string data(size, '?');
     const auto done = fs().read(ino, offset, std::as_writable_bytes(std::span(data)));

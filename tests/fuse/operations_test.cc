@@ -232,7 +232,7 @@ TEST_F(Operations, WhatCostsRequestsForNothingIsUnsupported) {
   const uint64_t ino = make_file("file");
   for (const uint32_t opcode :
        {FUSE_OPEN, FUSE_OPENDIR, FUSE_FLUSH, FUSE_FSYNC, FUSE_FSYNCDIR, FUSE_GETXATTR, FUSE_SETXATTR, FUSE_LISTXATTR,
-        FUSE_REMOVEXATTR, FUSE_BMAP, FUSE_POLL, FUSE_GETLK, FUSE_SETLK, FUSE_SETLKW, FUSE_LSEEK})
+        FUSE_REMOVEXATTR, FUSE_BMAP, FUSE_POLL, FUSE_GETLK, FUSE_SETLK, FUSE_SETLKW})
     EXPECT_EQ(served_.kernel().call(opcode, ino, std::vector<std::byte>(64)).error, ENOSYS) << opcode;
 }
 

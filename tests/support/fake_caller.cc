@@ -157,6 +157,35 @@ Result<uint32_t> FakeCaller::write(uint64_t ino, uint64_t offset, std::span<cons
   return result->size;
 }
 
+Result<void> FakeCaller::fallocate(uint64_t ino, uint32_t flags, uint64_t offset, uint64_t length) const {
+  fuse_fallocate_in argument{};
+  argument.offset = offset;
+  argument.length = length;
+  argument.mode = flags;
+  return to_result(kernel_.call(FUSE_FALLOCATE, ino, make_argument(argument)));
+}
+
+Result<uint64_t> FakeCaller::seek(uint64_t ino, uint64_t offset, uint32_t whence) const {
+  fuse_lseek_in argument{};
+  argument.offset = offset;
+  argument.whence = whence;
+  const auto result = to_result<fuse_lseek_out>(kernel_.call(FUSE_LSEEK, ino, make_argument(argument)));
+  if (!result) return fail(result.error());
+  return result->offset;
+}
+
+Result<uint32_t> FakeCaller::copy_file_range(uint64_t from, uint64_t from_offset, uint64_t to, uint64_t to_offset,
+                                             uint64_t length) const {
+  fuse_copy_file_range_in argument{};
+  argument.off_in = from_offset;
+  argument.nodeid_out = to;
+  argument.off_out = to_offset;
+  argument.len = length;
+  const auto result = to_result<fuse_write_out>(kernel_.call(FUSE_COPY_FILE_RANGE, from, make_argument(argument)));
+  if (!result) return fail(result.error());
+  return result->size;
+}
+
 Result<std::vector<FakeCaller::Entry>> FakeCaller::readdir(uint64_t ino, uint64_t cookie, uint32_t size) const {
   const auto reply = kernel_.call(FUSE_READDIR, ino, make_argument(read_argument(cookie, size)));
   if (reply.error != 0) return fail(static_cast<std::errc>(reply.error));

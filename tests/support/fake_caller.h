@@ -41,6 +41,11 @@ class FakeCaller {
   Result<std::string> readlink(uint64_t ino) const;
   Result<std::vector<std::byte>> read(uint64_t ino, uint64_t offset, uint32_t size) const;
   Result<uint32_t> write(uint64_t ino, uint64_t offset, std::span<const std::byte> data) const;
+  Result<void> fallocate(uint64_t ino, uint32_t flags, uint64_t offset, uint64_t length) const;
+  /// SEEK_DATA or SEEK_HOLE.
+  Result<uint64_t> seek(uint64_t ino, uint64_t offset, uint32_t whence) const;
+  Result<uint32_t> copy_file_range(uint64_t from, uint64_t from_offset, uint64_t to, uint64_t to_offset,
+                                   uint64_t length) const;
   /// One request's worth of entries.
   Result<std::vector<Entry>> readdir(uint64_t ino, uint64_t cookie, uint32_t size) const;
   Result<std::vector<Entry>> readdirplus(uint64_t ino, uint64_t cookie, uint32_t size) const;
