@@ -17,18 +17,24 @@ namespace {
 constexpr unsigned kTransferMax = 1024 * 1024;  // of one WRITE or READ; libfuse 3.14's session takes no more
 constexpr unsigned kBackgroundMax = 64;
 
+// ATOMIC_O_TRUNC without OPEN requests would lose truncations; AUTO_INVAL_DATA and WRITEBACK_CACHE cost requests;
+// locks are the kernel's own; data moves by one copy, not by splicing.
+void set_wishes(fuse_conn_info* connection) {
+  constexpr auto kWishes = FUSE_CAP_ASYNC_READ | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_READDIRPLUS |
+                           FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_EXPLICIT_INVAL_DATA |
+                           FUSE_CAP_EXPORT_SUPPORT;
+#if FUSE_USE_VERSION >= FUSE_MAKE_VERSION(3, 17)
+  fuse_unset_feature_flag(connection, ~uint64_t(0));
+  fuse_set_feature_flag(connection, connection->capable_ext & kWishes);
+  connection->no_interrupt = 1;
+#else
+  connection->want = connection->capable & unsigned(kWishes);
+#endif
+}
+
 void init(void* userdata, fuse_conn_info* connection) {
   Reader& reader = *static_cast<Reader*>(userdata);
-  // ATOMIC_O_TRUNC without OPEN requests would lose truncations; AUTO_INVAL_DATA and WRITEBACK_CACHE cost requests;
-  // locks are the kernel's own; data moves by one copy, not by splicing.
-  connection->want = 0;
-  for (const auto flag :
-       {FUSE_CAP_ASYNC_READ, FUSE_CAP_PARALLEL_DIROPS, FUSE_CAP_READDIRPLUS, FUSE_CAP_READDIRPLUS_AUTO,
-        FUSE_CAP_CACHE_SYMLINKS, FUSE_CAP_EXPLICIT_INVAL_DATA, FUSE_CAP_EXPORT_SUPPORT})
-    connection->want |= connection->capable & unsigned(flag);
-#if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17)
-  connection->no_interrupt = 1;
-#endif
+  set_wishes(connection);
   connection->max_write = std::min(kTransferMax, unsigned(reader.slot().transfer_max()));
   connection->max_background = kBackgroundMax;
   connection->congestion_threshold = kBackgroundMax * 3 / 4;

@@ -23,6 +23,14 @@ namespace {
 // No id of the kernel's: those of requests count up by two from 2.
 constexpr uint64_t kReplayUnique = 0x7ffffffffffffffe;
 
+int set_custom_io(fuse_session* session, const fuse_custom_io& io, int fd) {
+#if FUSE_USE_VERSION >= FUSE_MAKE_VERSION(3, 17)
+  return fuse_session_custom_io(session, &io, sizeof(io), fd);
+#else
+  return fuse_session_custom_io(session, &io, fd);
+#endif
+}
+
 std::string describe(const fuse_in_header& header) {
   const OpcodeInfo* info = opcode_info(header.opcode);
   return (info != nullptr ? std::string(info->name) : "opcode " + std::to_string(header.opcode)) + " of inode " +
@@ -53,9 +61,11 @@ Reader::Reader(int fd, const Image& image, uint32_t slot, FileSystem& fs, const 
   };
   fd_ = ::fcntl(fd, F_DUPFD_CLOEXEC, 3);
   if (fd_ < 0) throw std::system_error(errno, std::generic_category(), "cannot duplicate the FUSE descriptor");
-  if (fuse_session_custom_io(session_.get(), &io, fd_) != 0) {
+  if (set_custom_io(session_.get(), io, fd_) != 0) {
     ::close(fd_);
-    throw std::runtime_error("libfuse does not take our own input and output");
+    throw std::runtime_error(
+        "libfuse does not take our own input and output: 3.18.3 and later must be built with enable-custom-io, as "
+        "scripts/libfuse does");
   }
 }
 
@@ -69,7 +79,7 @@ void Reader::initialize(std::span<const std::byte> init, bool is_new) {
   if (!is_new) header->unique = kReplayUnique;
   has_replied_ = false;
   is_mute_ = !is_new;
-  // libfuse 3.14 takes the wish for parallel lookups, but does not pass it on.
+  // libfuse 3.14 takes the wish for parallel lookups, but does not pass it on (3.18 does).
   init_flags_ = reinterpret_cast<fuse_init_in*>(header + 1)->flags & FUSE_PARALLEL_DIROPS;
   fuse_buf buffer{};
   buffer.mem = request.data();
@@ -139,6 +149,8 @@ void Reader::answer(size_t length, bool is_poisonous) {
 }
 
 void Reader::execute(size_t length) {
+  // Not for libfuse (3.18), which would refuse what other threads have sent before it.
+  if (slot_.header().opcode == FUSE_DESTROY) return reply_error(0);
   fuse_buf request{};
   request.mem = slot_.request_space().data();
   request.size = length;

@@ -1,8 +1,5 @@
 #pragma once
 
-#ifndef FUSE_USE_VERSION
-#define FUSE_USE_VERSION FUSE_MAKE_VERSION(3, 14)
-#endif
 #include <fuse3/fuse_lowlevel.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
