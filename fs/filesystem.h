@@ -85,12 +85,14 @@ class FileSystem {
   void attach();
 
   // Names. `name` is what the kernel sent, not checked: ENAMETOOLONG, EINVAL ("" and names with '/'), ENOENT, ENOTDIR,
-  // ESTALE (no such inode). The Attr returned by the first six counts as one lookup.
+  // ESTALE (no such inode). The Attr returned by the first seven counts as one lookup.
   Result<Attr> lookup(Operation& op, uint64_t parent, std::string_view name);
   /// An existing file is EEXIST.
   Result<Attr> mknod(Operation& op, uint64_t parent, std::string_view name, uint32_t mode, uint32_t rdev);
   /// open(2) with O_CREAT: an existing file is looked up, or EEXIST if `exclusive`.
   Result<Attr> create(Operation& op, uint64_t parent, std::string_view name, uint32_t mode, bool exclusive);
+  /// open(2) with O_TMPFILE: a file without a name, which lives as long as its lookup, or until link() names it.
+  Result<Attr> tmpfile(Operation& op, uint64_t parent, uint32_t mode);
   Result<Attr> mkdir(Operation& op, uint64_t parent, std::string_view name, uint32_t mode);
   Result<Attr> symlink(Operation& op, uint64_t parent, std::string_view name, std::string_view target);
   Result<Attr> link(Operation& op, uint64_t ino, uint64_t parent, std::string_view name);
@@ -229,6 +231,7 @@ class FileSystem {
   // namespace.cc: names that come
   Result<Attr> make_inode(Operation& op, uint64_t parent, std::string_view name, const NewInode& what);
   Result<Attr> try_make_inode(Operation& op, uint64_t parent, std::string_view name, const NewInode& what);
+  Result<Attr> try_tmpfile(Operation& op, uint64_t parent, uint32_t mode);
   Result<Attr> try_link(Operation& op, uint64_t ino, uint64_t parent, std::string_view name);
   Result<uint32_t> allocate_inode(const InodeRecord& parent, const Caller& caller, const NewInode& what,
                                   uint64_t parent_ino) REQUIRES(inode_locks_);

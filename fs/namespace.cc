@@ -1,4 +1,4 @@
-// Names that come: lookup, mknod, create, mkdir, symlink, link.
+// Names that come: lookup, mknod, create, mkdir, symlink, link; and tmpfile, which has none yet.
 #include <atomic>
 
 #include "fs/filesystem.h"
@@ -79,6 +79,28 @@ Result<Attr> FileSystem::create(Operation& op, uint64_t parent, std::string_view
     auto found = lookup(op, parent, name);
     if (found || found.error() != std::errc::no_such_file_or_directory) return found;
   }
+}
+
+Result<Attr> FileSystem::tmpfile(Operation& op, uint64_t parent, uint32_t mode) {
+  return with_room(kRecordsRoom, [&] { return try_tmpfile(op, parent, mode); });
+}
+
+Result<Attr> FileSystem::try_tmpfile(Operation& op, uint64_t parent, uint32_t mode) {
+  const ReaderLock frozen(freeze_);
+  const InodeLockSet locks(inode_locks_, {{parent, InodeLock::kExclusive}});
+  const auto directory = find_directory(parent);
+  if (!directory) return fail(directory.error());
+  if ((*directory)->nlink == 0) return fail(std::errc::no_such_file_or_directory);
+  const auto index = allocate_inode(**directory, op.caller(), {.mode = (mode & 07777) | S_IFREG}, parent);
+  if (!index) return fail(index.error());
+  InodeRecord& inode = inodes_[*index];
+  inode.nlink = 0;
+  const uint64_t ino = make_ino(*index, inode.uses);
+  const Outcome outcome{.kind = Outcome::kAttr, .unused = 0, .value = 0, .attr = attr_of(ino, inode)};
+  Transaction transaction = op.begin();
+  transaction.set(inode.state, InodeRecord::kUsed);
+  op.commit(transaction, outcome);
+  return outcome.attr;
 }
 
 Result<Attr> FileSystem::mkdir(Operation& op, uint64_t parent, std::string_view name, uint32_t mode) {

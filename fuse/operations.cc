@@ -111,17 +111,29 @@ void link(fuse_req_t request, fuse_ino_t ino, fuse_ino_t parent, const char* nam
   serve_entry(request, [&](FileSystem& fs, Operation& operation) { return fs.link(operation, ino, parent, name); });
 }
 
+// A file that is open at once, as far as anything is open here.
+template <class Execute>
+void serve_opened(fuse_req_t request, fuse_file_info* file, Execute&& execute) {
+  serve_change<Attr>(request, execute, [&](const Attr& attr) {
+    const fuse_entry_param entry = to_entry(attr);
+    file->keep_cache = 1;
+    fuse_reply_create(request, &entry, file);
+  });
+}
+
 void create(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode, fuse_file_info* file) {
   const bool is_exclusive = (file->flags & O_EXCL) != 0;
-  serve_change<Attr>(
-      request,
-      [&](FileSystem& fs, Operation& operation) { return fs.create(operation, parent, name, mode, is_exclusive); },
-      [&](const Attr& attr) {
-        const fuse_entry_param entry = to_entry(attr);
-        file->keep_cache = 1;
-        fuse_reply_create(request, &entry, file);
-      });
+  serve_opened(request, file, [&](FileSystem& fs, Operation& operation) {
+    return fs.create(operation, parent, name, mode, is_exclusive);
+  });
 }
+
+#if FUSE_USE_VERSION >= FUSE_MAKE_VERSION(3, 17)
+void tmpfile(fuse_req_t request, fuse_ino_t parent, mode_t mode, fuse_file_info* file) {
+  serve_opened(request, file,
+               [&](FileSystem& fs, Operation& operation) { return fs.tmpfile(operation, parent, mode); });
+}
+#endif
 
 void unlink(fuse_req_t request, fuse_ino_t parent, const char* name) {
   serve_done(request, [&](FileSystem& fs, Operation& operation) { return fs.unlink(operation, parent, name); });
@@ -240,6 +252,9 @@ fuse_lowlevel_ops lowlevel_operations() {
   operations.symlink = &symlink;
   operations.link = &link;
   operations.create = &create;
+#if FUSE_USE_VERSION >= FUSE_MAKE_VERSION(3, 17)
+  operations.tmpfile = &tmpfile;
+#endif
   operations.unlink = &unlink;
   operations.rmdir = &rmdir;
   operations.rename = &rename;

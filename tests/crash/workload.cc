@@ -33,11 +33,12 @@ void Workload::begin() {
 }
 
 void Workload::step() {
-  static constexpr std::array<std::pair<uint32_t, void (Workload::*)()>, 17> kOperations{{
+  static constexpr std::array<std::pair<uint32_t, void (Workload::*)()>, 18> kOperations{{
       {14, &Workload::create_file},
       {5, &Workload::make_directory},
       {3, &Workload::make_symlink},
       {4, &Workload::make_link},
+      {3, &Workload::make_unnamed_file},
       {28, &Workload::write_file},
       {12, &Workload::read_file},
       {6, &Workload::truncate_file},
@@ -111,6 +112,23 @@ void Workload::make_link() {
   const uint64_t number = ino(node);
   ++node->nlink;
   adopt(node, succeed(caller_.link(number, parent, name), "link"));
+  directory->entries[name] = node;
+}
+
+// It gets a name right away, or later ones of its operations find it among those that lost theirs.
+void Workload::make_unnamed_file() {
+  if (unnamed_.size() >= kUnnamedMax) forget({unnamed_.begin(), unnamed_.end()}, true, true);
+  const auto node = std::make_shared<Node>();
+  node->mode = S_IFREG | 0600;
+  node->nlink = 0;
+  const NodePtr directory = any_directory();
+  const auto made = caller_.tmpfile(ino(directory), node->mode);
+  if (!made && made.error() == std::errc::function_not_supported) return;  // libfuse 3.14
+  adopt(node, succeed(made, "tmpfile"));
+  if (below(2) == 0) return unnamed_.push_back(node);
+  const std::string name = fresh_name();
+  node->nlink = 1;
+  adopt(node, succeed(caller_.link(node->ino, ino(directory), name), "link of a file without a name"));
   directory->entries[name] = node;
 }
 

@@ -60,6 +60,7 @@ class Workload {
   void make_directory();
   void make_symlink();
   void make_link();
+  void make_unnamed_file();
   void write_file();
   void read_file();
   void truncate_file();

@@ -250,6 +250,46 @@ TEST(FileSystem, RootMayDoAllButExecuteWhatNobodyMay) {
   EXPECT_FALSE(may(file, {1000, 0}, X_OK)) << "the owner's bits count for the owner";
 }
 
+TEST(FileSystem, AFileWithoutANameLivesAsLongAsItsLookup) {
+  FsRig rig;
+  const uint64_t files = rig.fs().files();
+  const Attr root = *rig.fs().getattr(kRoot);
+  rig.clock().advance(std::chrono::seconds(1));
+  const auto file = rig.tmpfile(kRoot);
+  ASSERT_TRUE(file.has_value());
+  EXPECT_EQ(file->nlink, 0U);
+  EXPECT_EQ(rig.fs().getattr(kRoot)->mtime, root.mtime) << "a directory does not see it";
+  rig.write(file->ino, 0, "text");
+  rig.attach();
+  EXPECT_EQ(rig.read(file->ino), "text");
+  rig.expect_sound();
+  rig.forget(file->ino);
+  EXPECT_EQ(rig.fs().getattr(file->ino).error(), std::errc(ESTALE));
+  EXPECT_EQ(rig.fs().files(), files);
+  rig.expect_sound();
+}
+
+TEST(FileSystem, AFileWithoutANameCanGetOne) {
+  FsRig rig;
+  const uint64_t ino = rig.tmpfile(kRoot)->ino;
+  rig.write(ino, 0, "text");
+  EXPECT_EQ(rig.link(ino, kRoot, "name")->nlink, 1U);
+  rig.forget(ino, 2);
+  rig.attach();
+  EXPECT_EQ(rig.lookup(kRoot, "name")->ino, ino);
+  EXPECT_EQ(rig.read(ino), "text");
+  rig.expect_sound();
+}
+
+TEST(FileSystem, FilesWithoutNamesAreMadeInDirectoriesThatAreThere) {
+  FsRig rig;
+  const uint64_t directory = rig.mkdir(kRoot, "dir")->ino;
+  EXPECT_TRUE(rig.rmdir(kRoot, "dir").has_value());
+  EXPECT_EQ(rig.tmpfile(directory).error(), std::errc::no_such_file_or_directory);
+  EXPECT_EQ(rig.tmpfile(rig.create(kRoot, "file")->ino).error(), std::errc::not_a_directory);
+  rig.expect_sound();
+}
+
 TEST(FileSystem, AtTheCapNamesFailAndDeletingWorks) {
   FsRig rig(4 * kMiB);
   int made = 0;

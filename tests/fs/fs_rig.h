@@ -58,6 +58,9 @@ class FsRig {
   Result<Attr> create(uint64_t parent, std::string_view name, bool exclusive = false) {
     return run([&](Operation& op) { return fs().create(op, parent, name, 0644, exclusive); });
   }
+  Result<Attr> tmpfile(uint64_t parent) {
+    return run([&](Operation& op) { return fs().tmpfile(op, parent, 0644); });
+  }
   Result<Attr> mkdir(uint64_t parent, std::string_view name) {
     return run([&](Operation& op) { return fs().mkdir(op, parent, name, 0755); });
   }

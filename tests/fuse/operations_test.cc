@@ -97,6 +97,18 @@ TEST_F(Operations, CreateMakesAFileAndRefusesAnExistingOneOnlyIfExclusive) {
   EXPECT_EQ(caller().create(kRoot, "file", S_IFREG | 0600, O_RDWR | O_EXCL).error(), std::errc::file_exists);
 }
 
+TEST_F(Operations, TmpfileMakesAFileWithoutANameThatCanGetOne) {
+  const auto made = caller().tmpfile(kRoot, S_IFREG | 0600);
+  if (!made && made.error() == std::errc::function_not_supported) GTEST_SKIP() << "this libfuse has no TMPFILE";
+  ASSERT_TRUE(made);
+  EXPECT_EQ(made->attr.mode, uint32_t(S_IFREG | 0600));
+  EXPECT_EQ(made->attr.nlink, 0u);
+  EXPECT_EQ(caller().write(made->nodeid, 0, bytes("text")), 4u);
+  EXPECT_EQ(caller().list(kRoot, false)->size(), 0u);
+  EXPECT_EQ(caller().link(made->nodeid, kRoot, "name")->attr.nlink, 1u);
+  EXPECT_EQ(caller().lookup(kRoot, "name")->nodeid, made->nodeid);
+}
+
 TEST_F(Operations, MknodMakesSpecialFiles) {
   const auto device = caller().mknod(kRoot, "null", S_IFCHR | 0666, 0x103);
   ASSERT_TRUE(device);

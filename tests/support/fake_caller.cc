@@ -1,5 +1,6 @@
 #include "tests/support/fake_caller.h"
 
+#include <fcntl.h>
 #include <cstring>
 #include <stdexcept>
 
@@ -78,6 +79,13 @@ Result<fuse_entry_out> FakeCaller::create(uint64_t parent, std::string_view name
   argument.mode = mode;
   argument.flags = flags;
   return to_result<fuse_entry_out>(kernel_.call(FUSE_CREATE, parent, make_argument(argument, {name})));
+}
+
+Result<fuse_entry_out> FakeCaller::tmpfile(uint64_t parent, uint32_t mode) const {
+  fuse_create_in argument{};
+  argument.mode = mode;
+  argument.flags = O_RDWR | O_TMPFILE;
+  return to_result<fuse_entry_out>(kernel_.call(FUSE_TMPFILE, parent, make_argument(argument, {"/"})));
 }
 
 Result<fuse_entry_out> FakeCaller::mknod(uint64_t parent, std::string_view name, uint32_t mode, uint32_t rdev) const {

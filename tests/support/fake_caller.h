@@ -26,6 +26,8 @@ class FakeCaller {
 
   Result<fuse_entry_out> lookup(uint64_t parent, std::string_view name) const;
   Result<fuse_entry_out> create(uint64_t parent, std::string_view name, uint32_t mode, uint32_t flags) const;
+  /// As fs/fuse/dir.c has it: with the placeholder's name.
+  Result<fuse_entry_out> tmpfile(uint64_t parent, uint32_t mode) const;
   Result<fuse_entry_out> mknod(uint64_t parent, std::string_view name, uint32_t mode, uint32_t rdev) const;
   Result<fuse_entry_out> mkdir(uint64_t parent, std::string_view name, uint32_t mode) const;
   Result<fuse_entry_out> symlink(uint64_t parent, std::string_view name, std::string_view target) const;

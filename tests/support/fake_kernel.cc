@@ -36,6 +36,7 @@ bool gives_lookup(uint32_t opcode) {
   switch (opcode) {
     case FUSE_LOOKUP:
     case FUSE_CREATE:
+    case FUSE_TMPFILE:
     case FUSE_MKNOD:
     case FUSE_MKDIR:
     case FUSE_SYMLINK:
