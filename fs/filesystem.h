@@ -69,6 +69,7 @@ class FileSystem {
   /// Rename flags, as renameat2(2) has them.
   static constexpr uint32_t kRenameNoReplace = 1 << 0;
   static constexpr uint32_t kRenameExchange = 1 << 1;
+  static constexpr uint32_t kRenameWhiteout = 1 << 2;
 
   /// The flags of fallocate(2) that are supported.
   static constexpr uint32_t kKeepSize = 1 << 0;
@@ -272,8 +273,10 @@ class FileSystem {
       REQUIRES(inode_locks_);
   Result<void> try_rename(Operation& op, const RenameArguments& arguments);
   Result<void> move_name(Operation& op, const RenameArguments& arguments, const Found& source) REQUIRES(inode_locks_);
-  void replace_name(Operation& op, const RenameArguments& arguments, const Found& source, const Found& target)
+  Result<void> replace_name(Operation& op, const RenameArguments& arguments, const Found& source, const Found& target)
       REQUIRES(inode_locks_);
+  Result<uint32_t> allocate_whiteout(const Operation& op, const RenameArguments& arguments) REQUIRES(inode_locks_);
+  void leave_source(Transaction& transaction, const Found& source, uint32_t whiteout) REQUIRES(inode_locks_);
   void exchange_names(Operation& op, const RenameArguments& arguments, const Found& source, const Found& target)
       REQUIRES(inode_locks_);
 

@@ -20,8 +20,8 @@ Result<void> FileSystem::rename(Operation& op, uint64_t parent, std::string_view
   const auto is_dot = [](std::string_view text) { return text == "." || text == ".."; };
   if (name.size() > kNameMax || new_name.size() > kNameMax) return fail(std::errc::filename_too_long);
   if (is_dot(name) || is_dot(new_name)) return fail(std::errc::device_or_resource_busy);
-  const bool bad_flags =
-      (flags & ~(kRenameNoReplace | kRenameExchange)) != 0 || flags == (kRenameNoReplace | kRenameExchange);
+  constexpr uint32_t kKnownFlags = kRenameNoReplace | kRenameExchange | kRenameWhiteout;
+  const bool bad_flags = (flags & ~kKnownFlags) != 0 || ((flags & kRenameExchange) != 0 && flags != kRenameExchange);
   if (bad_flags || new_name.empty() || new_name.find('/') != new_name.npos) return fail(std::errc::invalid_argument);
   const RenameArguments arguments{parent, name, new_parent, new_name, flags};
   return with_room(kRecordsRoom, [&] { return try_rename(op, arguments); });
@@ -88,43 +88,69 @@ Result<void> FileSystem::rename_locked(Operation& op, const RenameArguments& arg
   if (target == nullptr) return move_name(op, arguments, source);
   // Two names of one inode: nothing happens, says rename(2).
   if (target->ino == source.ino) return {};
-  if ((arguments.flags & kRenameExchange) != 0) {
-    exchange_names(op, arguments, source, *target);
-  } else {
-    replace_name(op, arguments, source, *target);
-  }
+  if ((arguments.flags & kRenameExchange) == 0) return replace_name(op, arguments, source, *target);
+  exchange_names(op, arguments, source, *target);
   return {};
+}
+
+// What the source's entry is to name instead, to be published by the rename's transaction: a device 0/0, as overlayfs
+// takes for "removed here" (renameat2(2), RENAME_WHITEOUT). 0 if nothing was asked for.
+Result<uint32_t> FileSystem::allocate_whiteout(const Operation& op, const RenameArguments& arguments) {
+  if ((arguments.flags & kRenameWhiteout) == 0) return 0;
+  const InodeRecord& directory = *find_inode(arguments.parent);
+  const auto index = allocate_inode(directory, op.caller(), {.mode = S_IFCHR}, arguments.parent);
+  if (index) inodes_[*index].lookups = 0;
+  return index;
+}
+
+// The source's entry goes, or comes to name the whiteout.
+void FileSystem::leave_source(Transaction& transaction, const Found& source, uint32_t whiteout) {
+  NameHead& entry = names_[source.name_id];
+  if (whiteout == 0) return transaction.set(entry.parent, 0);
+  InodeRecord& inode = inodes_[whiteout];
+  transaction.set(inode.state, InodeRecord::kUsed);
+  transaction.set(entry.ino, make_ino(whiteout, inode.uses));
+  transaction.set(entry.descriptor, entry.descriptor_with_type(inode.mode));
 }
 
 // The entry gets a new record in the other directory; the old one goes.
 Result<void> FileSystem::move_name(Operation& op, const RenameArguments& arguments, const Found& source) {
   InodeRecord& moved = *find_inode(source.ino);
   const uint64_t cookie = find_inode(arguments.new_parent)->next_cookie;
+  const auto whiteout = allocate_whiteout(op, arguments);
+  if (!whiteout) return fail(whiteout.error());
   const auto name_id = names_.allocate(arguments.new_name, source.ino, moved.mode, cookie);
-  if (!name_id) return fail(name_id.error());
+  if (!name_id) {
+    if (*whiteout != 0) discard_inode(*whiteout);
+    return fail(name_id.error());
+  }
+  const int gone = *whiteout == 0 ? 1 : 0;
   const Time time = now();
   const bool same_parent = arguments.parent == arguments.new_parent;
   const int subdirectories = moved.is_directory() ? 1 : 0;
   Transaction transaction = op.begin();
   transaction.set(names_[*name_id].parent, arguments.new_parent);
-  transaction.set(names_[source.name_id].parent, 0);
+  leave_source(transaction, source, *whiteout);
   set_ctime(transaction, moved, time);
   if (same_parent) {
-    change_directory(transaction, {arguments.parent, 0, 0, true}, time);
+    change_directory(transaction, {arguments.parent, 1 - gone, 0, true}, time);
   } else {
-    change_directory(transaction, {arguments.parent, -1, -subdirectories, false}, time);
+    change_directory(transaction, {arguments.parent, -gone, -subdirectories, false}, time);
     change_directory(transaction, {arguments.new_parent, 1, subdirectories, true}, time);
     if (moved.is_directory()) transaction.set(moved.parent, arguments.new_parent);
   }
   op.commit(transaction, {.kind = Outcome::kDone, .unused = 0, .value = 0, .attr = {}});
-  erase_name(arguments.parent, source.name_id);
+  if (gone != 0) erase_name(arguments.parent, source.name_id);
   index_of(arguments.new_parent)->insert(*name_id);
   return {};
 }
 
 // The target's entry comes to name the source's inode; the source's entry goes.
-void FileSystem::replace_name(Operation& op, const RenameArguments& arguments, const Found& source,
-                              const Found& target) {
+Result<void> FileSystem::replace_name(Operation& op, const RenameArguments& arguments, const Found& source,
+                                      const Found& target) {
+  const auto whiteout = allocate_whiteout(op, arguments);
+  if (!whiteout) return fail(whiteout.error());
+  const int gone = *whiteout == 0 ? 1 : 0;
   InodeRecord& moved = *find_inode(source.ino);
   InodeRecord& victim = *find_inode(target.ino);
   NameHead& entry = names_[target.name_id];
@@ -134,9 +160,9 @@ void FileSystem::replace_name(Operation& op, const RenameArguments& arguments, c
   Transaction transaction = op.begin();
   transaction.set(entry.ino, source.ino);
   transaction.set(entry.descriptor, entry.descriptor_with_type(moved.mode));
-  transaction.set(names_[source.name_id].parent, 0);
+  leave_source(transaction, source, *whiteout);
   set_ctime(transaction, moved, time);
-  change_directory(transaction, {arguments.parent, -1, -subdirectories, false}, time);
+  change_directory(transaction, {arguments.parent, -gone, -subdirectories, false}, time);
   if (!same_parent) {
     // One directory more and one less: only the moved one's parent is new.
     change_directory(transaction, {arguments.new_parent, 0, 0, false}, time);
@@ -144,7 +170,8 @@ void FileSystem::replace_name(Operation& op, const RenameArguments& arguments, c
   }
   drop_link(transaction, victim, time);
   op.commit(transaction, {.kind = Outcome::kDone, .unused = 0, .value = 0, .attr = {}});
-  erase_name(arguments.parent, source.name_id);
+  if (gone != 0) erase_name(arguments.parent, source.name_id);
+  return {};
 }
 
 // Each entry comes to name the other's inode.

@@ -9,6 +9,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "fs/filesystem.h"
+
 namespace ztmpfs {
 
 namespace {
@@ -212,7 +214,9 @@ void Workload::rename() {
   const NodePtr target = target_entry == to.directory->entries.end() ? nullptr : target_entry->second;
   if (target && (target->is_directory() && is_below(from.directory, target))) return;
   const uint64_t old_parent = ino(from.directory);
-  const auto result = caller_.rename(old_parent, from.name, ino(to.directory), to.name);
+  const bool leaves_whiteout = below(4) == 0;
+  const uint32_t flags = leaves_whiteout ? FileSystem::kRenameWhiteout : 0;
+  const auto result = caller_.rename(old_parent, from.name, ino(to.directory), to.name, flags);
   if (target == node) return static_cast<void>(succeed(result, "rename of a file to another name of its own"));
   if (target && target->is_directory() != node->is_directory())
     return expect(!result, "rename over an entry of another type");
@@ -222,10 +226,20 @@ void Workload::rename() {
   if (target) drop_name(to);
   from.directory->entries.erase(from.name);
   to.directory->entries[to.name] = node;
+  if (leaves_whiteout) adopt_whiteout(from);
   if (!node->is_directory()) return;
   --from.directory->nlink;
   ++to.directory->nlink;
   node->parent = to.directory;
+}
+
+void Workload::adopt_whiteout(const Place& place) {
+  const auto node = std::make_shared<Node>();
+  node->mode = S_IFCHR;
+  const auto entry = succeed(caller_.lookup(ino(place.directory), place.name), "lookup of a whiteout");
+  expect(entry.attr.rdev == 0, "a whiteout is another device");
+  adopt(node, entry);
+  place.directory->entries[place.name] = node;
 }
 
 void Workload::list_directory() { verify_directory(any_directory()); }

@@ -95,6 +95,7 @@ class Workload {
   uint64_t ino(const NodePtr& node);
   void adopt(const NodePtr& node, const fuse_entry_out& entry);
   void check_attr(const Node& node, const fuse_attr& attr) const;
+  void adopt_whiteout(const Place& place);
   void drop_name(const Place& place);
   void forget(const std::vector<NodePtr>& nodes, bool batch, bool all);
   void verify_node(const NodePtr& node);

@@ -15,17 +15,22 @@ struct ModelInode {
   uint32_t nlink;
   std::string contents;
   std::map<std::string, uint64_t> entries;
+  bool is_whiteout = false;
 };
 
 class ModelTest : public testing::TestWithParam<int> {
  protected:
-  ModelTest() : random_(uint64_t(GetParam())) { inodes_[FileSystem::kRootIno] = {true, 2, "", {}}; }
+  ModelTest() : random_(uint64_t(GetParam())) { inodes_[FileSystem::kRootIno] = {true, 2, "", {}, false}; }
 
   uint64_t pick(bool directory) {
     std::vector<uint64_t> candidates;
     for (const auto& [ino, inode] : inodes_)
       if (inode.is_directory == directory && (inode.nlink > 0)) candidates.push_back(ino);
     return candidates.empty() ? 0 : candidates[random_() % candidates.size()];
+  }
+  uint64_t pick_file() {
+    const uint64_t ino = pick(false);
+    return ino != 0 && inodes_[ino].is_whiteout ? 0 : ino;
   }
   std::string name() { return std::string(1 + random_() % 2 * 60, char('a' + random_() % 8)); }
   bool is_below(uint64_t ino, uint64_t ancestor) {
@@ -52,7 +57,7 @@ class ModelTest : public testing::TestWithParam<int> {
     if (!made) return;
     inodes_[parent].entries[text] = made->ino;
     inodes_[parent].nlink += directory ? 1 : 0;
-    inodes_[made->ino] = {directory, directory ? 2U : 1U, "", {}};
+    inodes_[made->ino] = {directory, directory ? 2U : 1U, "", {}, false};
     lookups_[made->ino] = 1;
   }
   void remove(bool directory) {
@@ -90,7 +95,9 @@ class ModelTest : public testing::TestWithParam<int> {
     auto& source_entries = inodes_[from].entries;
     const auto source = source_entries.find(text);
     const bool expected = may_rename(from, text, to, new_text);
-    ASSERT_EQ(rig_.rename(from, text, to, new_text).has_value(), expected);
+    const bool leaves_whiteout = random_() % 4 == 0;
+    const uint32_t flags = leaves_whiteout ? FileSystem::kRenameWhiteout : 0;
+    ASSERT_EQ(rig_.rename(from, text, to, new_text, flags).has_value(), expected);
     if (!expected) return;
     const uint64_t moved = source->second;
     auto& target_entries = inodes_[to].entries;
@@ -102,9 +109,19 @@ class ModelTest : public testing::TestWithParam<int> {
     target_entries[new_text] = moved;
     inodes_[from].nlink -= is_directory ? 1 : 0;
     inodes_[to].nlink += is_directory ? 1 : 0;
+    if (leaves_whiteout) adopt_whiteout(from, text);
     if (victim == 0) return;
     inodes_[to].nlink -= is_directory ? 1 : 0;
     drop(victim);
+  }
+  void adopt_whiteout(uint64_t parent, const std::string& text) {
+    const auto found = rig_.lookup(parent, text);
+    ASSERT_TRUE(found.has_value());
+    ASSERT_EQ(found->mode, uint32_t(S_IFCHR));
+    ASSERT_EQ(found->rdev, 0U);
+    inodes_[parent].entries[text] = found->ino;
+    inodes_[found->ino] = {false, 1, "", {}, true};
+    lookups_[found->ino] = 1;
   }
   bool may_rename(uint64_t from, const std::string& text, uint64_t to, const std::string& new_text) {
     if (!inodes_[from].entries.contains(text)) return false;
@@ -116,7 +133,7 @@ class ModelTest : public testing::TestWithParam<int> {
     return inodes_[victim].is_directory == inodes_[moved].is_directory && inodes_[victim].entries.empty();
   }
   void write() {
-    const uint64_t file = pick(false);
+    const uint64_t file = pick_file();
     if (file == 0) return;
     std::string& contents = inodes_[file].contents;
     const bool is_small = random_() % 3 != 0;
@@ -130,7 +147,7 @@ class ModelTest : public testing::TestWithParam<int> {
     contents.replace(offset, data.size(), data);
   }
   void truncate() {
-    const uint64_t file = pick(false);
+    const uint64_t file = pick_file();
     if (file == 0) return;
     const uint64_t size = random_() % 150'000;
     ASSERT_EQ(rig_.truncate(file, size)->size, size);
@@ -202,6 +219,7 @@ class ModelTest : public testing::TestWithParam<int> {
       const auto attr = rig_.fs().getattr(ino);
       ASSERT_TRUE(attr.has_value());
       ASSERT_EQ(attr->nlink, inode.nlink);
+      if (inode.is_whiteout) continue;
       if (!inode.is_directory) {
         ASSERT_EQ(rig_.read(ino), inode.contents);
         continue;

@@ -215,7 +215,9 @@ TEST(FileSystem, RenameFollowsItsManPage) {
   EXPECT_EQ(rig.rename(b, "none", kRoot, "f").error(), std::errc::no_such_file_or_directory);
   EXPECT_EQ(rig.rename(b, "g", kRoot, "none", FileSystem::kRenameExchange).error(),
             std::errc::no_such_file_or_directory);
-  EXPECT_EQ(rig.rename(b, "g", kRoot, "h", 1 << 2).error(), std::errc::invalid_argument);
+  EXPECT_EQ(rig.rename(b, "g", kRoot, "h", 1 << 3).error(), std::errc::invalid_argument);
+  for (const uint32_t other : {FileSystem::kRenameNoReplace, FileSystem::kRenameWhiteout})
+    EXPECT_EQ(rig.rename(b, "g", kRoot, "f", FileSystem::kRenameExchange | other).error(), std::errc::invalid_argument);
   EXPECT_TRUE(rig.rename(b, "g", kRoot, "f", FileSystem::kRenameExchange).has_value());
   EXPECT_EQ(rig.lookup(kRoot, "f")->ino, g);
   EXPECT_EQ(rig.lookup(b, "g")->ino, f);
@@ -228,6 +230,40 @@ TEST(FileSystem, RenameFollowsItsManPage) {
   rig.link(g, b, "g2");
   EXPECT_TRUE(rig.rename(b, "g", b, "g2").has_value());
   EXPECT_TRUE(rig.lookup(b, "g").has_value()) << "two names of one inode: both stay";
+  rig.expect_sound();
+}
+
+TEST(FileSystem, RenameCanLeaveAWhiteout) {
+  FsRig rig;
+  const uint64_t from = rig.mkdir(kRoot, "from")->ino;
+  const uint64_t to = rig.mkdir(kRoot, "to")->ino;
+  const auto expect_whiteout = [&](std::string_view name) {
+    const auto whiteout = rig.lookup(from, name);
+    ASSERT_TRUE(whiteout.has_value());
+    EXPECT_EQ(whiteout->mode, uint32_t(S_IFCHR));
+    EXPECT_EQ(whiteout->rdev, 0U);
+    EXPECT_EQ(whiteout->nlink, 1U);
+    EXPECT_EQ(whiteout->uid, 1000U);
+    rig.expect_sound();
+  };
+  const uint64_t directory = rig.mkdir(from, "directory")->ino;
+  rig.create(from, "file");
+  rig.create(to, "victim");
+  constexpr uint32_t kWhiteout = FileSystem::kRenameWhiteout;
+  EXPECT_EQ(rig.rename(from, "file", to, "victim", kWhiteout | FileSystem::kRenameNoReplace).error(),
+            std::errc::file_exists);
+  EXPECT_TRUE(rig.rename(from, "directory", to, "directory", kWhiteout).has_value());
+  expect_whiteout("directory");
+  EXPECT_EQ(rig.fs().getattr(from)->nlink, 2U);
+  EXPECT_EQ(rig.fs().getattr(to)->nlink, 3U);
+  EXPECT_EQ(rig.lookup(directory, "..")->ino, to);
+  EXPECT_TRUE(rig.rename(from, "file", to, "victim", kWhiteout).has_value());
+  expect_whiteout("file");
+  EXPECT_TRUE(rig.rename(from, "file", from, "other", kWhiteout | FileSystem::kRenameNoReplace).has_value());
+  expect_whiteout("file");
+  expect_whiteout("other");
+  rig.attach();
+  EXPECT_EQ(rig.list(from), (std::vector<std::string>{".", "..", "directory", "file", "other"}));
   rig.expect_sound();
 }
 

@@ -148,8 +148,10 @@ TEST_F(Operations, RenameWithAndWithoutFlags) {
   EXPECT_TRUE(caller().rename(kRoot, "b", kRoot, "c", FileSystem::kRenameExchange));
   EXPECT_EQ(caller().lookup(kRoot, "b")->nodeid, a);
   EXPECT_EQ(caller().lookup(kRoot, "c")->nodeid, b);
-  constexpr uint32_t kWhiteout = 1 << 2;
-  EXPECT_EQ(caller().rename(kRoot, "b", kRoot, "d", kWhiteout).error(), std::errc::invalid_argument);
+  EXPECT_TRUE(caller().rename(kRoot, "b", kRoot, "d", FileSystem::kRenameWhiteout));
+  EXPECT_EQ(caller().lookup(kRoot, "b")->attr.mode, uint32_t(S_IFCHR));
+  constexpr uint32_t kUnknown = 1 << 3;
+  EXPECT_EQ(caller().rename(kRoot, "b", kRoot, "e", kUnknown).error(), std::errc::invalid_argument);
 }
 
 TEST_F(Operations, WriteAndRead) {
