@@ -22,6 +22,10 @@ constexpr OpcodeInfo unanswered(std::string_view name, size_t fixed_size) {
 // xattrs (else one GETXATTR per write), INTERRUPT (no request waits for anything), locks (the kernel's own).
 constexpr OpcodeInfo refused(std::string_view name) { return {.name = name}; }
 
+// linux/fuse.h of protocol 7.39.
+constexpr size_t kStatx = 52;
+constexpr size_t kStatxArgument = 24;
+
 constexpr Table make_table() {
   Table table{};
   table[FUSE_LOOKUP] = served("LOOKUP", 0, 1);
@@ -75,7 +79,7 @@ constexpr Table make_table() {
   table[FUSE_SYNCFS] = refused("SYNCFS");
   // The name is a placeholder. libfuse 3.14 does not know it, and answers with ENOSYS.
   table[FUSE_TMPFILE] = served("TMPFILE", sizeof(fuse_create_in), 1);
-  table[52] = refused("STATX");  // protocol 7.39
+  table[kStatx] = served("STATX", kStatxArgument);  // as TMPFILE
   return table;
 }
 

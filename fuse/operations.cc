@@ -78,6 +78,18 @@ void getattr(fuse_req_t request, fuse_ino_t ino, fuse_file_info*) {
   });
 }
 
+#if FUSE_USE_VERSION >= FUSE_MAKE_VERSION(3, 18)
+// Sent instead of GETATTR when the time of birth is asked for.
+void statx(fuse_req_t request, fuse_ino_t ino, int flags, int, fuse_file_info*) {
+  serve(request, [&](Reader& reader) {
+    const auto attr = reader.fs().getattr(ino);
+    if (!attr) return static_cast<void>(fuse_reply_err(request, to_errno(attr.error())));
+    struct statx status = to_statx(*attr);
+    fuse_reply_statx(request, flags, &status, kForever);
+  });
+}
+#endif
+
 void setattr(fuse_req_t request, fuse_ino_t ino, struct stat* values, int fields, fuse_file_info*) {
   serve_change<Attr>(
       request,
@@ -245,6 +257,9 @@ fuse_lowlevel_ops lowlevel_operations() {
   operations.forget = &forget;
   operations.forget_multi = &forget_multi;
   operations.getattr = &getattr;
+#if FUSE_USE_VERSION >= FUSE_MAKE_VERSION(3, 18)
+  operations.statx = &statx;
+#endif
   operations.setattr = &setattr;
   operations.readlink = &readlink;
   operations.mknod = &mknod;

@@ -1,10 +1,19 @@
 #include "fuse/translate.h"
 
+#include <sys/sysmacros.h>
+
 namespace ztmpfs {
 
 namespace {
 
 timespec to_timespec(const Time& time) { return {.tv_sec = time.seconds, .tv_nsec = long(time.nanoseconds)}; }
+
+statx_timestamp to_timestamp(const Time& time) {
+  statx_timestamp timestamp{};
+  timestamp.tv_sec = time.seconds;
+  timestamp.tv_nsec = time.nanoseconds;
+  return timestamp;
+}
 
 Time to_time(const timespec& time) {
   return {.seconds = time.tv_sec, .nanoseconds = uint32_t(time.tv_nsec), .unused = 0};
@@ -26,6 +35,26 @@ struct stat to_stat(const Attr& attr) {
   status.st_atim = to_timespec(attr.atime);
   status.st_mtim = to_timespec(attr.mtime);
   status.st_ctim = to_timespec(attr.ctime);
+  return status;
+}
+
+struct statx to_statx(const Attr& attr) {
+  struct statx status{};
+  status.stx_mask = STATX_BASIC_STATS | STATX_BTIME;
+  status.stx_blksize = attr.block_size;
+  status.stx_nlink = attr.nlink;
+  status.stx_uid = attr.uid;
+  status.stx_gid = attr.gid;
+  status.stx_mode = uint16_t(attr.mode);
+  status.stx_ino = attr.ino;
+  status.stx_size = attr.size;
+  status.stx_blocks = attr.blocks;
+  status.stx_atime = to_timestamp(attr.atime);
+  status.stx_btime = to_timestamp(attr.btime);
+  status.stx_ctime = to_timestamp(attr.ctime);
+  status.stx_mtime = to_timestamp(attr.mtime);
+  status.stx_rdev_major = gnu_dev_major(attr.rdev);
+  status.stx_rdev_minor = gnu_dev_minor(attr.rdev);
   return status;
 }
 

@@ -17,6 +17,8 @@ inline constexpr double kForever = 1e9;
 inline int to_errno(std::errc error) { return static_cast<int>(error); }
 
 struct stat to_stat(const Attr& attr);
+/// All that statx(2) can tell but the device, which is the kernel's.
+struct statx to_statx(const Attr& attr);
 /// The node id is the inode number; numbers are never reused, so the generation stays 0.
 fuse_entry_param to_entry(const Attr& attr);
 /// "There is no such name", which the kernel may remember.

@@ -193,6 +193,28 @@ TEST_F(Operations, GetattrAndSetattr) {
   EXPECT_GT(caller().setattr(ino, change)->mtime, 1'500'000'000u);
 }
 
+TEST_F(Operations, StatxTellsTheTimeOfBirth) {
+  const auto made = caller().create(kRoot, "file", S_IFREG | 0644, O_RDWR);
+  ASSERT_TRUE(made);
+  fuse_setattr_in change{};
+  change.valid = FATTR_MTIME;
+  ASSERT_TRUE(caller().setattr(made->nodeid, change));
+  constexpr uint32_t kStatx = 52;  // linux/fuse.h of protocol 7.39: fuse_statx_in, fuse_statx_out
+  const auto reply = served_.kernel().call(kStatx, made->nodeid, std::vector<std::byte>(24));
+  if (reply.error == ENOSYS) GTEST_SKIP() << "this libfuse has no STATX";
+  ASSERT_EQ(reply.error, 0);
+  struct statx status{};
+  constexpr size_t kHead = 32;
+  ASSERT_GE(reply.body.size(), kHead + sizeof(status));
+  std::memcpy(&status, reply.body.data() + kHead, sizeof(status));
+  EXPECT_EQ(status.stx_mask, STATX_BASIC_STATS | STATX_BTIME);
+  EXPECT_EQ(status.stx_ino, made->nodeid);
+  EXPECT_EQ(status.stx_mode, S_IFREG | 0644);
+  EXPECT_EQ(status.stx_mtime.tv_sec, 0);
+  EXPECT_EQ(status.stx_btime.tv_sec, int64_t(made->attr.mtime));
+  EXPECT_EQ(status.stx_btime.tv_nsec, made->attr.mtimensec);
+}
+
 TEST_F(Operations, ReaddirTellsEachEntryOnceInManyRequests) {
   const uint64_t directory = caller().mkdir(kRoot, "directory", 0755)->nodeid;
   std::vector<std::string> names;
