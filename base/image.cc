@@ -23,6 +23,8 @@ namespace {
 // Each size class keeps its own address ranges of the arena, so address space must exceed memory by some factor.
 constexpr Bytes kArenaCapacityFactor = 4;
 
+static_assert(sizeof(ImageHeader) <= kPageSize);
+
 [[noreturn]] void throw_errno(const std::string& what) {
   throw std::system_error(errno, std::generic_category(), what);
 }
@@ -113,6 +115,13 @@ ImageFiles ImageFiles::create(const ImageGeometry& geometry) {
   if (::pwrite(files.meta.get(), storage.data(), storage.size(), 0) != ssize_t(storage.size()))
     throw_errno("cannot write the image's header");
   return files;
+}
+
+std::string ImageFiles::changed_options() const {
+  alignas(ImageHeader) std::array<std::byte, sizeof(ImageHeader)> storage{};
+  if (::pread(meta.get(), storage.data(), storage.size(), 0) != ssize_t(storage.size()))
+    throw_errno("cannot read the image's header");
+  return reinterpret_cast<const ImageHeader*>(storage.data())->changed_options.load();
 }
 
 Image::Image(ImageFiles files) : files_(std::move(files)) {

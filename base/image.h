@@ -4,8 +4,10 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 #include "base/bytes.h"
+#include "base/durable_text.h"
 #include "base/unique_fd.h"
 
 namespace ztmpfs {
@@ -31,7 +33,8 @@ struct ImageGeometry {
   Bytes request_buffer_size = kMiB + 2 * kPageSize;
 };
 
-/// First page of the metadata memfd. Durable; all of it but `inode_generation_floor` is constant once created.
+/// First page of the metadata memfd. Durable; constant once created, but for `inode_generation_floor` and
+/// `changed_options`.
 struct ImageHeader {
   static constexpr uint64_t kMagic = 0x7366706d747a0001;  // "ztmpfs", reversed, and a byte order mark
   static constexpr uint32_t kLayoutVersion = 2;
@@ -48,6 +51,8 @@ struct ImageHeader {
   std::array<Extent, size_t(RegionId::kCount)> regions;
   /// No inode on a page of the table that was given back had a generation this high.
   std::atomic<uint32_t> inode_generation_floor;
+  /// Options that were changed while mounted, "size=...,hot=...": they replace those the server is started with.
+  DurableText changed_options;
 };
 
 /// A page-aligned part of a mapped memfd. Not owning; valid as long as its Image.
@@ -89,6 +94,8 @@ struct ImageFiles {
 
   /// Makes the memfds and writes the header. Throws std::system_error.
   static ImageFiles create(const ImageGeometry& geometry);
+  /// ImageHeader::changed_options of an image that nobody serves now. Throws std::system_error.
+  std::string changed_options() const;
 };
 
 /// The state of a mount, mapped into this process (DESIGN: "Crash survival"). Everything durable lies in it.

@@ -18,7 +18,7 @@ bool MemoryBudget::try_charge(Bytes bytes, Bytes keep) {
 bool MemoryBudget::try_promise(Bytes bytes) {
   // Before the sum: a peak that is measured meanwhile must not count it as memory.
   promised_.fetch_add(bytes, std::memory_order_relaxed);
-  if (try_charge(bytes, reserve_)) return true;
+  if (try_charge(bytes, reserve())) return true;
   promised_.fetch_sub(bytes, std::memory_order_relaxed);
   return false;
 }

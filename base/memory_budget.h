@@ -21,9 +21,9 @@ class MemoryBudget {
   MemoryBudget(Bytes limit, Bytes reserve) : limit_(limit), reserve_(reserve) {}
 
   /// Charges `bytes` of file contents; false (and nothing charged) at the cap.
-  bool try_charge_contents(Bytes bytes) { return try_charge(bytes, reserve_); }
+  bool try_charge_contents(Bytes bytes) { return try_charge(bytes, reserve()); }
   /// Charges `bytes` of metadata; false (and nothing charged) at the cap.
-  bool try_charge_metadata(Bytes bytes) { return try_charge(bytes, reserve_ / 2); }
+  bool try_charge_metadata(Bytes bytes) { return try_charge(bytes, reserve() / 2); }
   /// Charges what is already resident, whatever the cap says (attach, request buffers).
   void charge(Bytes bytes) { note_peak(taken_.fetch_add(bytes, std::memory_order_relaxed) + bytes); }
   void uncharge(Bytes bytes) { taken_.fetch_sub(bytes, std::memory_order_relaxed); }
@@ -39,17 +39,19 @@ class MemoryBudget {
     overhead_.store(bytes, std::memory_order_relaxed);
     note_peak(taken_.load(std::memory_order_relaxed));
   }
+  /// What is charged beyond a lower limit stays charged; nothing more is granted until it has become less.
   void set_limit(Bytes limit) { limit_.store(limit, std::memory_order_relaxed); }
+  void set_reserve(Bytes reserve) { reserve_.store(reserve, std::memory_order_relaxed); }
 
   Bytes limit() const { return limit_.load(std::memory_order_relaxed); }
-  Bytes reserve() const { return reserve_; }
+  Bytes reserve() const { return reserve_.load(std::memory_order_relaxed); }
   /// Image pages charged plus overhead.
   Bytes used() const { return image(taken_.load(std::memory_order_relaxed)) + overhead(); }
   /// The highest used() so far.
   Bytes peak() const { return peak_.load(std::memory_order_relaxed); }
   /// What contents may still take before they meet the cap.
   Bytes available() const {
-    const Bytes taken = taken_.load(std::memory_order_relaxed) + overhead() + reserve_;
+    const Bytes taken = taken_.load(std::memory_order_relaxed) + overhead() + reserve();
     return taken >= limit() ? 0 : limit() - taken;
   }
 
@@ -64,7 +66,7 @@ class MemoryBudget {
   }
 
   std::atomic<Bytes> limit_;
-  const Bytes reserve_;
+  std::atomic<Bytes> reserve_;
   std::atomic<Bytes> taken_ = 0;     // image pages charged and bytes promised, in one word: they share the room
   std::atomic<Bytes> promised_ = 0;  // of these
   std::atomic<Bytes> overhead_ = 0;

@@ -21,6 +21,7 @@ namespace json = boost::json;
 constexpr std::chrono::seconds kPatience{30};
 constexpr std::chrono::seconds kCheckPatience{600};    // it reads every record
 constexpr std::chrono::seconds kReclaimPatience{600};  // it may move everything
+constexpr unsigned kBadRequest = 400;
 constexpr int kPidWidth = 12;
 
 // The body of a successful answer.
@@ -33,6 +34,7 @@ std::string ask(const MountInfo& mount, const char* method, const char* path, st
   const json::value body = json::parse(answer.body, error);
   if (!error && body.is_object() && body.as_object().contains("error"))
     reason = json::value_to<std::string>(body.at("error"));
+  if (answer.status == kBadRequest) throw CtlUsageError(mount.name + ": " + reason);
   throw std::runtime_error(mount.name + ": " + reason);
 }
 
@@ -123,6 +125,25 @@ int run_shrink(const CommandContext& context) {
   return EXIT_SUCCESS;
 }
 
+int run_set(const CommandContext& context) {
+  const size_t equals = context.argument.find('=');
+  if (equals == std::string::npos || equals == 0)
+    throw CtlUsageError("set: '" + context.argument + "' is not of the form KEY=VALUE");
+  const MountInfo& mount = choose_mount(context.mounts, context.target);
+  const json::object change{{context.argument.substr(0, equals), context.argument.substr(equals + 1)}};
+  const std::string answer = ask(mount, "POST", "/v1/set", kReclaimPatience, json::serialize(change));
+  if (context.as_json) {
+    context.out << answer;
+    return EXIT_SUCCESS;
+  }
+  const json::object values = json::parse(answer).as_object();
+  const std::string psi = values.at("psi").as_string().c_str();
+  context.out << mount.name << ": size " << format_bytes(values.at("size").to_number<uint64_t>()) << ", hot "
+              << format_bytes(values.at("hot").to_number<uint64_t>()) << ", psi " << (psi.empty() ? "default" : psi)
+              << "\n";
+  return EXIT_SUCCESS;
+}
+
 }  // namespace
 
 const std::vector<Command>& commands() {
@@ -131,6 +152,7 @@ const std::vector<Command>& commands() {
       {"stats", "memory, contents, ratios and requests of a mount", run_stats},
       {"compact", "move partly filled spans together and give back what that frees", run_compact},
       {"shrink", "give back about BYTES (K, M, G) of memory, cheapest first", run_shrink, true, "BYTES"},
+      {"set", "change size, hot or psi of a mount in use", run_set, true, "KEY=VALUE"},
       {"check", "audit every invariant of a mount; exit status 1 if one is broken", run_check},
   };
   return list;

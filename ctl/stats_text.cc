@@ -42,7 +42,8 @@ void describe_memory(std::ostream& out, const json::object& stats) {
        format_bytes(used) + " of " + bytes(stats, "mem_limit") + " (" + percent(used, number(stats, "mem_limit")) +
            "), at most " + bytes(stats, "mem_used_max"));
   line(out, "", "the kernel's page cache of the files is not in it");
-  line(out, "hot blocks", bytes(stats, "hot_bytes") + ", not compressed yet");
+  line(out, "hot blocks",
+       bytes(stats, "hot_bytes") + " of at most " + bytes(stats, "hot_limit") + ", not compressed yet");
   if (number(stats, "reserved_bytes") != 0)
     line(out, "reserved", bytes(stats, "reserved_bytes") + " promised by fallocate, not in use");
   line(out, "tables", bytes(stats, "metadata_bytes"));

@@ -44,6 +44,28 @@ Bytes parse_bytes(const std::string& body) {
   return number;
 }
 
+Setting parse_setting(std::string_view key, const json::value& value) {
+  if (value.is_string()) return {std::string(key), std::string(value.as_string()), ""};
+  if (value.is_int64() || value.is_uint64()) return {std::string(key), json::serialize(value), ""};
+  throw std::invalid_argument("set: " + std::string(key) + " is " + json::serialize(value) +
+                              ", but must be a text or a whole number");
+}
+
+// What POST /v1/set asks for. Throws std::invalid_argument.
+std::vector<Setting> parse_settings(const std::string& body) {
+  boost::system::error_code error;
+  const json::value value = json::parse(body, error);
+  if (error || !value.is_object() || value.as_object().empty())
+    throw std::invalid_argument("set takes {\"size\": \"2G\"}, or hot or psi");
+  std::vector<Setting> settings;
+  for (const auto& [key, setting] : value.as_object()) settings.push_back(parse_setting(key, setting));
+  return settings;
+}
+
+json::object live_values_json(const LiveValues& values) {
+  return {{"size", values.size}, {"hot", values.hot}, {"psi", values.psi}};
+}
+
 }  // namespace
 
 std::vector<ControlRoute> control_routes(ControlSource source) {
@@ -53,6 +75,9 @@ std::vector<ControlRoute> control_routes(ControlSource source) {
   };
   const auto shrink = [run = std::move(source.shrink)](const std::string& body) {
     return json_reply(report_json(run({.target = parse_bytes(body), .time_max = ReclaimRequest::kByHandTimeMax})));
+  };
+  const auto set = [change = std::move(source.change)](const std::string& body) {
+    return json_reply(live_values_json(change(parse_settings(body))));
   };
   return {{.method = "GET",
            .path = "/v1/info",
@@ -66,7 +91,8 @@ std::vector<ControlRoute> control_routes(ControlSource source) {
            .answer = [audit = std::move(source.audit)](const std::string&) { return json_reply(check_json(audit())); },
            .is_slow = true},
           {.method = "POST", .path = "/v1/compact", .answer = compact, .is_slow = true},
-          {.method = "POST", .path = "/v1/shrink", .answer = shrink, .is_slow = true}};
+          {.method = "POST", .path = "/v1/shrink", .answer = shrink, .is_slow = true},
+          {.method = "POST", .path = "/v1/set", .answer = set, .is_slow = true}};
 }
 
 }  // namespace ztmpfs

@@ -34,6 +34,8 @@ ControlReply run_route(const ControlRoute& route, const std::string& body) {
     return route.answer(body);
   } catch (const std::invalid_argument& error) {
     return control_error(400, error.what());
+  } catch (const Refusal& error) {
+    return control_error(409, error.what());
   } catch (const std::exception& error) {
     return control_error(500, error.what());
   }

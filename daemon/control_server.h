@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -18,11 +19,18 @@ struct ControlReply {
   std::string body;
 };
 
+/// The daemon cannot do now what was asked, and nothing has changed: one sentence why; status 409.
+class Refusal : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
 /// One thing that can be asked of the daemon.
 struct ControlRoute {
   std::string method;  ///< "GET" or "POST"
   std::string path;    ///< "/v1/stats"
-  /// Makes the answer from the request's body. May throw: std::invalid_argument becomes 400, anything else 500.
+  /// Makes the answer from the request's body. May throw: std::invalid_argument becomes 400, Refusal
+  /// 409, anything else 500.
   std::function<ControlReply(const std::string& body)> answer;
   /// Takes long: runs in a thread of its own, one such request after the other.
   bool is_slow = false;

@@ -48,7 +48,9 @@ Daemon::Daemon(const Options& options, UniqueFd fuse, ImageFiles image, const st
       signals_(io_),
       tick_(io_),
       patience_(io_),
-      holder_(io_) {
+      holder_(io_),
+      live_options_(options_, volume_,
+                    [this](const std::string& psi) { asio::post(io_, [this, psi] { watch_pressure(psi); }); }) {
   volume_.set_on_settled([this](uint64_t ino) { fuse_.attributes_changed(ino); });
 }
 
@@ -62,7 +64,7 @@ bool Daemon::run(UniqueFd ready, UniqueFd holder) {
                                              control_routes(control_source()));
   volume_.start();
   reclaim_thread_.start();
-  watch_pressure();
+  watch_pressure(options_.psi);
   connection_ = std::jthread([this] { serve_connection(); });
   wait_for_signal();
   wait_for_holder();
@@ -97,7 +99,8 @@ ControlSource Daemon::control_source() {
               },
           .audit = [this] { return volume_.fs().audit(); },
           .compact = [this] { return volume_.compact(); },
-          .shrink = [this](const ReclaimRequest& request) { return volume_.reclaimer().run(request); }};
+          .shrink = [this](const ReclaimRequest& request) { return volume_.reclaimer().run(request); },
+          .change = [this](const std::vector<Setting>& settings) { return live_options_.change(settings); }};
 }
 
 void Daemon::serve_connection() {
@@ -139,8 +142,9 @@ void Daemon::wait_for_holder() {
 }
 
 // Waking the thread is all that is done here: it must not be slow.
-void Daemon::watch_pressure() {
-  const auto option = parse_psi_option(options_.psi);
+void Daemon::watch_pressure(const std::string& psi) {
+  const auto option = parse_psi_option(psi);
+  psi_.reset();  // its triggers go before the new ones come
   psi_ = std::make_unique<PsiWatcher>(io_, find_psi_sources(option.value_or(PsiOption{}), PsiSurroundings::current()),
                                       [this](PressureLevel level, const std::string&) { reclaim_thread_.wake(level); });
 }

@@ -15,6 +15,7 @@
 #include "daemon/control_routes.h"
 #include "daemon/control_server.h"
 #include "daemon/housekeeping.h"
+#include "daemon/live_options.h"
 #include "daemon/memory_watch.h"
 #include "daemon/mounter.h"
 #include "daemon/options.h"
@@ -47,7 +48,7 @@ class Daemon {
   void on_connection_ended(const std::string& failure);
   void wait_for_signal();
   void wait_for_holder();
-  void watch_pressure();
+  void watch_pressure(const std::string& psi);
   void keep_house();
   uint64_t requests_answered() const;
   /// Unmounts; lazily if it is busy, which leaves the last users some time.
@@ -72,6 +73,7 @@ class Daemon {
   boost::asio::steady_timer tick_;
   boost::asio::steady_timer patience_;
   boost::asio::posix::stream_descriptor holder_;
+  LiveOptions live_options_;  // used by the control server's thread for what is slow
   std::unique_ptr<ControlServer> control_;
   std::unique_ptr<PsiWatcher> psi_;
   UniqueFd ready_;

@@ -18,7 +18,6 @@
 #include "daemon/command_line.h"
 #include "daemon/first_open.h"
 #include "daemon/holder.h"
-#include "daemon/psi_source.h"
 
 namespace ztmpfs {
 
@@ -29,13 +28,6 @@ constexpr int kExitUsage = 2;
 int fail_with(const std::exception& error, int exit_code) {
   std::cerr << "ztmpfs: " << error.what() << std::endl;
   return exit_code;
-}
-
-// Only for a new mount: a server that takes over must start although the source is away for a while.
-void check_psi_path(const Options& options) {
-  if (!options.psi.starts_with('/')) return;
-  if (const std::string reason = psi_path_error(options.psi); !reason.empty())
-    throw UsageError("option 'psi=" + options.psi + "' " + reason);
 }
 
 int run_in_foreground(const Options& options) {
@@ -112,6 +104,7 @@ int launcher_main(const std::vector<std::string>& arguments) {
   CommandLine command_line;
   try {
     command_line = parse_command_line(arguments, Surroundings::current());
+    // Only for a new mount: a server that takes over must start although the source is away for a while.
     check_psi_path(command_line.options);
   } catch (const UsageError& error) {
     return fail_with(error, kExitUsage);

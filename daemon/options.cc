@@ -15,6 +15,7 @@
 
 #include "base/memory_usage.h"
 #include "daemon/psi_option.h"
+#include "daemon/psi_source.h"
 
 namespace ztmpfs {
 
@@ -125,6 +126,8 @@ constexpr std::array kValueOptions{
     ValueOption{"subtype", set_subtype},
 };
 
+constexpr std::array<std::string_view, 3> kLiveOptions{"size", "hot", "psi"};
+
 constexpr std::array<std::string_view, 6> kNotInThisVersion{"xattr",      "keep",  "transport",
                                                             "cold_codec", "spill", "dedup"};
 
@@ -151,19 +154,26 @@ void apply_setting(Draft& draft, const Setting& setting) {
   option->apply(draft, setting);
 }
 
-void resolve_sizes(Draft& draft) {
+struct SizeTerms {
+  Bytes max;
+  std::string holder;      // what cannot hold more than `max`
+  std::string unless_set;  // what the size is without size=
+};
+
+// What the options hold already is what they are without size=, logical= and hot=.
+void resolve_sizes(Draft& draft, const SizeTerms& terms) {
   Options& options = draft.options;
   const Bytes ram = draft.surroundings.usable_ram;
-  options.size = draft.size ? parse_size(*draft.size, ram) : std::min(ram / 2, kSizeMax);
-  if (draft.size && options.size > kSizeMax)
-    refuse(*draft.size, "is more than " + format_bytes(kSizeMax) + ", the most this version can hold");
+  if (draft.size) options.size = parse_size(*draft.size, ram);
+  if (draft.size && options.size > terms.max)
+    refuse(*draft.size, "is more than " + format_bytes(terms.max) + ", the most " + terms.holder + " can hold");
   if (draft.logical) options.logical = parse_size(*draft.logical, ram);
   if (draft.hot) options.hot = parse_size(*draft.hot, options.size);
   if (draft.hot && options.hot == 0) refuse(*draft.hot, "leaves no room for blocks being written");
   const Bytes least = size_min(options);
-  if (options.size < least)
-    throw UsageError((draft.size ? describe(*draft.size) : std::string("the default size of half the memory")) +
-                     " is too small: with these options it takes at least " + format_bytes(least));
+  if (options.size >= least) return;
+  throw UsageError((draft.size ? describe(*draft.size) : terms.unless_set) +
+                   " is too small: with these options it takes at least " + format_bytes(least));
 }
 
 }  // namespace
@@ -186,14 +196,37 @@ Options resolve_options(std::string name, std::string mountpoint, const std::vec
   draft.options.source = name;
   draft.options.name = std::move(name);
   draft.options.mountpoint = std::move(mountpoint);
+  draft.options.size = std::min(surroundings.usable_ram / 2, kSizeMax);
   draft.options.readers = std::min(surroundings.cpus, kReadersMax);
   draft.options.uid = surroundings.uid;
   draft.options.gid = surroundings.gid;
   for (const Setting& setting : settings) apply_setting(draft, setting);
-  resolve_sizes(draft);
+  resolve_sizes(draft,
+                {.max = kSizeMax, .holder = "this version", .unless_set = "the default size of half the memory"});
   // Only root passes every check anyway; everybody else needs the kernel to check, for we never see an open(2).
   if (surroundings.uid != 0 || draft.options.allow_other) draft.options.default_permissions = true;
   return std::move(draft.options);
+}
+
+Options change_options(const Options& options, const std::vector<Setting>& settings, Bytes size_max,
+                       const Surroundings& surroundings) {
+  Draft draft{.options = options, .surroundings = surroundings, .size = {}, .logical = {}, .hot = {}};
+  for (const Setting& setting : settings) {
+    if (std::ranges::find(kLiveOptions, setting.key) == kLiveOptions.end())
+      refuse(setting, "cannot be changed in a mount that is in use: size, hot and psi can");
+    if (setting.value && setting.value->find(',') != std::string::npos) refuse(setting, "contains a comma");
+    apply_setting(draft, setting);
+  }
+  resolve_sizes(draft,
+                {.max = size_max, .holder = "this mount", .unless_set = "the size of " + format_bytes(options.size)});
+  return std::move(draft.options);
+}
+
+std::string format_live_options(const Options& options) {
+  std::string text = "size=" + std::to_string(options.size);
+  if (options.hot != 0) text += ",hot=" + std::to_string(options.hot);
+  if (!options.psi.empty()) text += ",psi=" + options.psi;
+  return text;
 }
 
 std::string format_options(const Options& options) {
@@ -203,16 +236,20 @@ std::string format_options(const Options& options) {
   if (!options.codec_chosen) codec.clear();
   std::array<char, 16> mode{};
   *std::to_chars(mode.data(), mode.data() + mode.size() - 1, options.mode, 8).ptr = '\0';
-  std::string text = "size=" + std::to_string(options.size) + ",block=" + std::to_string(options.block_size) + codec +
+  std::string text = format_live_options(options) + ",block=" + std::to_string(options.block_size) + codec +
                      ",uid=" + std::to_string(options.uid) + ",gid=" + std::to_string(options.gid) +
                      ",mode=" + mode.data() + ",fsname=" + options.source + ",subtype=" + options.subtype;
   if (options.logical != 0) text += ",logical=" + std::to_string(options.logical);
-  if (options.hot != 0) text += ",hot=" + std::to_string(options.hot);
-  if (!options.psi.empty()) text += ",psi=" + options.psi;
   if (options.allow_other) text += ",allow_other";
   if (options.default_permissions) text += ",default_permissions";
   for (const std::string& flag : mount_flag_names(options.mount_flags)) text += "," + flag;
   return text;
+}
+
+void check_psi_path(const Options& options) {
+  if (!options.psi.starts_with('/')) return;
+  if (const std::string reason = psi_path_error(options.psi); !reason.empty())
+    throw UsageError("option 'psi=" + options.psi + "' " + reason);
 }
 
 std::vector<std::string_view> option_names() {

@@ -68,8 +68,19 @@ struct Options {
 Options resolve_options(std::string name, std::string mountpoint, const std::vector<Setting>& settings,
                         const Surroundings& surroundings);
 
+/// The options after a change of a mount in use: size, hot and psi can be changed. `size_max` is what the mount was
+/// made for. A hot limit that was not given goes on following from the size. Throws UsageError.
+Options change_options(const Options& options, const std::vector<Setting>& settings, Bytes size_max,
+                       const Surroundings& surroundings);
+
+/// Those that change_options() can change, in the form of format_options().
+std::string format_live_options(const Options& options);
+
 /// "size=...,block=...": the value for -o from which resolve_options() makes the same options on any machine.
 std::string format_options(const Options& options);
+
+/// Throws UsageError if psi= names a path that does not tell of memory pressure now.
+void check_psi_path(const Options& options);
 
 /// The options that take a value or are ours alone; those of mount(8) are in mount_flags.h.
 std::vector<std::string_view> option_names();

@@ -27,6 +27,12 @@ void tune_heap() {
   ::mallopt(M_TRIM_THRESHOLD, int(256 * kKiB));
 }
 
+// What was changed since the mount was made wins over what the holder passes on.
+Options with_changes(const Options& options, const ImageFiles& image, const Surroundings& surroundings) {
+  return change_options(options, split_settings(image.changed_options()), image_geometry(options).capacity,
+                        surroundings);
+}
+
 void report(const UniqueFd& ready, std::string_view sentence) {
   log(LogLevel::kError, sentence);
   [[maybe_unused]] const ssize_t written = ::write(ready.get(), sentence.data(), sentence.size());
@@ -43,7 +49,8 @@ int server_main(const std::vector<std::string>& arguments) {
     descriptors = parse_server_argument(arguments.front());
     Surroundings surroundings = Surroundings::current();
     surroundings.config_dir.clear();  // the launcher has read it
-    const Options options = parse_command_line({arguments.begin() + 1, arguments.end()}, surroundings).options;
+    Options options = parse_command_line({arguments.begin() + 1, arguments.end()}, surroundings).options;
+    options = with_changes(options, descriptors.image, surroundings);
     log_open(!options.foreground, options.name);
     Daemon daemon(options, std::move(descriptors.fuse), std::move(descriptors.image), descriptors.device);
     return daemon.run(std::move(descriptors.ready), std::move(descriptors.holder)) ? EXIT_SUCCESS : EXIT_FAILURE;

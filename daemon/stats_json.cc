@@ -93,6 +93,7 @@ json::object stats_json(const ServerInfo& info, const ServerStats& stats) {
           {"compr_data_size", volume.store.compr_data_size},
           {"mem_used_total", volume.mem_used_total},
           {"mem_limit", volume.mem_limit},
+          {"hot_limit", volume.hot_limit},
           // The peak is taken when pages are charged; the heaps are measured only now.
           {"mem_used_max", std::max(volume.mem_used_max, volume.mem_used_total)},
           {"same_pages", volume.store.same_pages},

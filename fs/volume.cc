@@ -31,13 +31,12 @@ constexpr size_t kSealBatch = 16;
 constexpr size_t kRecompressBatch = 4;
 
 Bytes reserve_of(Bytes size) { return std::clamp(size / 64, kReserveMin, kReserveMax); }
-Bytes stock_of(const VolumeOptions& options) {
-  return options.free_span_stock != 0 ? options.free_span_stock : std::min(kStockMax, options.size / 50);
-}
+Bytes stock_of(Bytes size, Bytes chosen) { return chosen != 0 ? chosen : std::min(kStockMax, size / 50); }
+Bytes hot_limit_of(Bytes size, Bytes chosen) { return chosen != 0 ? chosen : std::min(kHotMax, size / 8); }
 
 BlockStoreOptions store_options(const Image& image, const VolumeOptions& options) {
   return {.block_size = image.geometry().block_size,
-          .hot_limit = options.hot != 0 ? options.hot : std::min(kHotMax, options.size / 8),
+          .hot_limit = hot_limit_of(options.size, options.hot),
           .cold_age = options.cold_age,
           .thorough_end = options.codec_end != 0 ? options.codec_end : UINT64_MAX,
           .logical_limit = options.logical};
@@ -97,7 +96,7 @@ struct Volume::Parts {
         image(std::move(files)),
         budget(options.size, reserve_of(options.size)),
         arena(image.data(), budget),
-        pool(image.region(RegionId::kHandles), arena, budget, stock_of(options)),
+        pool(image.region(RegionId::kHandles), arena, budget, stock_of(options.size, options.free_span_stock)),
         fast_codecs(CodecChoice{options.codec.id == CodecId::kNone ? CodecId::kNone : CodecId::kLz4, 1}),
         thorough_codecs(options.codec),
         store(image.region(RegionId::kBlocks), pool, budget, store_codecs(fast_codecs, thorough_codecs), clock,
@@ -115,6 +114,7 @@ struct Volume::Parts {
   void note_sealed(BlockStore::OwnerId owner);
   void tell_settled();
   bool make_room(Bytes bytes);
+  bool make_fit(Bytes size);
   Bytes heaps() const {
     if (!options.count_heaps) return 0;
     return anonymous_memory(::getpid()) + (holder != 0 ? anonymous_memory(holder) : 0);
@@ -161,6 +161,18 @@ Pool& Volume::pool() { return parts_->pool; }
 MemoryBudget& Volume::budget() { return parts_->budget; }
 Reclaimer& Volume::reclaimer() { return parts_->reclaimer; }
 ReclaimReport Volume::compact() { return compact_by_hand(parts_->reclaimer, parts_->fs, parts_->pool); }
+
+bool Volume::try_set_limits(Bytes size, Bytes hot) {
+  Parts& parts = *parts_;
+  if (size < parts.budget.limit() && !parts.make_fit(size)) return false;
+  parts.budget.set_reserve(reserve_of(size));
+  parts.budget.set_limit(size);
+  parts.store.set_hot_limit(hot_limit_of(size, hot));
+  parts.pool.set_stock_max(stock_of(size, parts.options.free_span_stock));
+  parts.signal.notify();  // there may be more open blocks now than there should be
+  return true;
+}
+
 void Volume::set_on_settled(std::function<void(uint64_t)> on_settled) { parts_->on_settled = std::move(on_settled); }
 
 void Volume::start() {
@@ -219,6 +231,16 @@ bool Volume::Parts::make_room(Bytes bytes) {
   return report.freed > 0 || report.backed_off;
 }
 
+// Whether what is in use leaves a cap of `size` its reserve; what is in the way is reclaimed first.
+bool Volume::Parts::make_fit(Bytes size) {
+  const Bytes room = size - std::min(reserve_of(size), size);
+  budget.set_overhead(heaps());
+  if (budget.used() <= room) return true;
+  reclaimer.run({.target = budget.used() - room, .time_max = ReclaimRequest::kByHandTimeMax});
+  budget.set_overhead(heaps());
+  return budget.used() <= room;
+}
+
 // Never while an audit looks.
 size_t Volume::Parts::seal(bool everything, Effort effort) {
   return fs.run_unfrozen([&] { return store.seal(kSealBatch, everything, effort); });
@@ -260,6 +282,7 @@ VolumeStats Volume::stats() const {
           .mem_used_total = parts_->image.allocated() + parts_->heaps(),
           .mem_used_max = parts_->budget.peak(),
           .mem_limit = parts_->budget.limit(),
+          .hot_limit = parts_->store.hot_limit(),
           .metadata_bytes = parts_->fs.metadata_bytes() + store.metadata_bytes,
           .reclaim = parts_->reclaimer.stats(),
           .files = parts_->fs.files(),

@@ -68,6 +68,8 @@ class Pool {
 
   /// The memory a packed object of `size` bytes takes; for powers of two allocate() takes the same.
   uint32_t class_size(uint32_t size) const;
+  /// Changes how much memory of freed spans is kept from now on.
+  void set_stock_max(Bytes stock_max) { arena_.set_stock_max(stock_max); }
   /// Gives up to `budget` bytes (rounded up to pages) of the stock of free spans back to the OS; returns how much.
   Bytes release_free_spans(Bytes budget);
 

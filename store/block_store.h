@@ -121,6 +121,7 @@ class BlockStore {
   size_t recompress_backlog() const { return fast_queue_.size(); }
   Bytes hot_bytes() const { return counters_.hot.load(std::memory_order_relaxed); }
   bool over_hot_limit() const { return hot_bytes() > hot_limit_.load(std::memory_order_relaxed); }
+  Bytes hot_limit() const { return hot_limit_.load(std::memory_order_relaxed); }
   void set_hot_limit(Bytes limit) { hot_limit_.store(limit, std::memory_order_relaxed); }
   /// Called, without locks held, with each owner whose stored_bytes changed because a block was sealed.
   void set_on_sealed(std::function<void(OwnerId)> on_sealed) { on_sealed_ = std::move(on_sealed); }

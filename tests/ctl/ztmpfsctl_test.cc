@@ -23,6 +23,7 @@ constexpr const char* kStats =
     R"({"name":"build","mountpoint":"/mnt/build","uptime_seconds":5,"orig_data_size":3221225472,)"
     R"("compr_data_size":1073741824,"mem_used_total":1610612736,"mem_limit":4294967296,"mem_used_max":2147483648,)"
     R"("same_pages":7,"huge_pages":8,"pages_compacted":0,"files":123,"directories":45,"hot_bytes":1048576,)"
+    R"("hot_limit":67108864,)"
     R"("metadata_bytes":2097152,"pool_payload_bytes":1073741824,"pool_span_bytes":1181116006,"free_span_bytes":0,)"
     R"("compact_freeable_bytes":4096,"checksum_failures":0,"forgets":9,"requests":{"LOOKUP":12},)"
     R"("psi":{"events":2,"last_event":null,"sources":[{"path":"/proc/pressure/memory","level":"some",)"
@@ -62,7 +63,8 @@ class Ztmpfsctl : public testing::Test {
             {"POST /v1/shrink",
              ScriptedServer::json(R"({"freed":1048576,"shrinkers":[)"
                                   R"({"shrinker":"free_spans","freed":4096,"moved":0,"stuck":false},)"
-                                  R"({"shrinker":"compaction","freed":1044480,"moved":9,"stuck":true}]})")}};
+                                  R"({"shrinker":"compaction","freed":1044480,"moved":9,"stuck":true}]})")},
+            {"POST /v1/set", ScriptedServer::json(R"({"size":2147483648,"hot":67108864,"psi":""})")}};
   }
   std::string socket_path(const std::string& name) const { return directory_ + "/" + name + ".sock"; }
   Outcome run(const std::vector<std::string>& arguments) const {
@@ -188,6 +190,35 @@ TEST_F(Ztmpfsctl, ShrinkOfNothingAndOfGarbageIsRefused) {
   }
   EXPECT_EQ(run({"shrink"}).err, "ztmpfsctl: shrink: BYTES is missing\n");
   EXPECT_EQ(run({"shrink", "build", "1M", "2M"}).exit_code, 2);
+}
+
+TEST_F(Ztmpfsctl, SetTellsWhatIsInEffect) {
+  const ScriptedServer server(socket_path("build"), script("build", "/mnt/build"));
+  EXPECT_EQ(run({"set", "size=2G"}).out, "build: size 2.0 GiB, hot 64.0 MiB, psi default\n");
+  EXPECT_EQ(run({"set", "/mnt/build", "hot=64M"}).exit_code, 0);
+  EXPECT_THAT(run({"--json", "set", "build", "psi=off"}).out, StartsWith("{\"size\":2147483648,"));
+}
+
+TEST_F(Ztmpfsctl, SetOfNonsenseIsWrongUsage) {
+  auto answers = script("build", "/mnt/build");
+  answers["POST /v1/set"] = ScriptedServer::json(R"({"error":"option 'sise=1' is unknown"})", "400 Bad Request");
+  const ScriptedServer server(socket_path("build"), answers);
+  for (const char* argument : {"size", "=1G", ""}) {
+    const Outcome outcome = run({"set", argument});
+    EXPECT_EQ(outcome.exit_code, 2);
+    EXPECT_EQ(outcome.err, "ztmpfsctl: set: '" + std::string(argument) + "' is not of the form KEY=VALUE\n");
+  }
+  EXPECT_EQ(run({"set"}).err, "ztmpfsctl: set: KEY=VALUE is missing\n");
+  EXPECT_EQ(run({"set", "sise=1"}).exit_code, 2);
+  EXPECT_EQ(run({"set", "sise=1"}).err, "ztmpfsctl: build: option 'sise=1' is unknown\n");
+}
+
+TEST_F(Ztmpfsctl, SetThatIsRefusedNowFails) {
+  auto answers = script("build", "/mnt/build");
+  answers["POST /v1/set"] = ScriptedServer::json(R"({"error":"more is in use"})", "409 Conflict");
+  const ScriptedServer server(socket_path("build"), answers);
+  EXPECT_EQ(run({"set", "size=1M"}).exit_code, 1);
+  EXPECT_EQ(run({"set", "size=1M"}).err, "ztmpfsctl: build: more is in use\n");
 }
 
 TEST_F(Ztmpfsctl, CheckThatFindsNothingSucceeds) {

@@ -81,6 +81,7 @@ class ControlRoutes : public testing::Test {
 
   std::vector<std::string> breaches_;
   std::vector<ReclaimRequest> requests_;
+  std::vector<std::string> settings_;
   std::vector<ControlRoute> routes_ =
       control_routes({.info = {.name = "build", .mountpoint = "/mnt", .server_pid = 11, .holder_pid = 10},
                       .stats = some_stats,
@@ -90,35 +91,23 @@ class ControlRoutes : public testing::Test {
                           [this](const ReclaimRequest& request) {
                             requests_.push_back(request);
                             return some_report(request.target);
+                          },
+                      .change =
+                          [this](const std::vector<Setting>& settings) {
+                            for (const Setting& setting : settings)
+                              settings_.push_back(setting.key + "=" + *setting.value);
+                            return LiveValues{.size = kGiB, .hot = kMiB, .psi = "off"};
                           }});
 };
 
 TEST_F(ControlRoutes, StatsHaveTheKeysOfTheContract) {
   const json::object stats = ask("/v1/stats");
-  for (const char* key : {"orig_data_size",
-                          "compr_data_size",
-                          "mem_used_total",
-                          "mem_limit",
-                          "mem_used_max",
-                          "same_pages",
-                          "huge_pages",
-                          "pages_compacted",
-                          "files",
-                          "directories",
-                          "hot_bytes",
-                          "metadata_bytes",
-                          "free_span_bytes",
-                          "compact_freeable_bytes",
-                          "requests",
-                          "forgets",
-                          "classes",
-                          "pool_payload_bytes",
-                          "pool_span_bytes",
-                          "checksum_failures",
-                          "psi",
-                          "reclaim",
-                          "name",
-                          "mountpoint"})
+  for (const char* key :
+       {"orig_data_size",     "compr_data_size", "mem_used_total",         "mem_limit", "hot_limit",   "mem_used_max",
+        "same_pages",         "huge_pages",      "pages_compacted",        "files",     "directories", "hot_bytes",
+        "metadata_bytes",     "free_span_bytes", "compact_freeable_bytes", "requests",  "forgets",     "classes",
+        "pool_payload_bytes", "pool_span_bytes", "checksum_failures",      "psi",       "reclaim",     "name",
+        "mountpoint"})
     EXPECT_TRUE(stats.contains(key)) << key;
 }
 
@@ -181,6 +170,20 @@ TEST_F(ControlRoutes, ShrinkOfNothingAndOfGarbageIsRefused) {
                            R"({"bytes":1.5})", R"({"bytes":99999999999999999999999})", R"({"bytes":null})"})
     EXPECT_THROW(ask("/v1/shrink", body), std::invalid_argument) << body;
   EXPECT_TRUE(requests_.empty());
+}
+
+TEST_F(ControlRoutes, SetTakesTextsAndNumbersAndTellsWhatIsInEffect) {
+  EXPECT_EQ(ask("/v1/set", R"({"size": "50%", "hot": 1048576})"),
+            (json::object{{"size", kGiB}, {"hot", kMiB}, {"psi", "off"}}));
+  EXPECT_EQ(settings_, (std::vector<std::string>{"size=50%", "hot=1048576"}));
+  EXPECT_TRUE(route(routes_, "/v1/set").is_slow);
+}
+
+TEST_F(ControlRoutes, SetOfGarbageIsRefused) {
+  for (const char* body : {"", "garbage", "[]", "{}", "1", R"({"size":null})", R"({"size":1.5})", R"({"size":[1]})",
+                           R"({"size":true})", R"({"size":{"a":1}})"})
+    EXPECT_THROW(ask("/v1/set", body), std::invalid_argument) << body;
+  EXPECT_TRUE(settings_.empty());
 }
 
 TEST_F(ControlRoutes, InfoNamesTheProcesses) {

@@ -81,6 +81,9 @@ class ControlServerTest : public testing::Test {
             {.method = "GET",
              .path = "/v1/picky",
              .answer = [](const std::string&) -> ControlReply { throw std::invalid_argument("not like this"); }},
+            {.method = "GET",
+             .path = "/v1/busy",
+             .answer = [](const std::string&) -> ControlReply { throw Refusal("not now"); }},
             {.method = "POST",
              .path = "/v1/check",
              .answer =
@@ -164,6 +167,8 @@ TEST_F(ControlServerTest, FailingRouteIsAnErrorAnswer) {
               testing::AllOf(StartsWith("HTTP/1.1 500"), HasSubstr("{\"error\":\"no such luck\"}")));
   EXPECT_THAT(RawClient(path()).ask("GET /v1/picky HTTP/1.1\r\nHost: x\r\n\r\n", "}\n"),
               testing::AllOf(StartsWith("HTTP/1.1 400"), HasSubstr("{\"error\":\"not like this\"}")));
+  EXPECT_THAT(RawClient(path()).ask("GET /v1/busy HTTP/1.1\r\nHost: x\r\n\r\n", "}\n"),
+              testing::AllOf(StartsWith("HTTP/1.1 409"), HasSubstr("{\"error\":\"not now\"}")));
 }
 
 TEST_F(ControlServerTest, SlowRequestsWaitForEachOtherAndHoldUpNobody) {

@@ -104,6 +104,27 @@ TEST(Volume, BackgroundThreadsSealWhatTurnsColdAndFreeWhatIsLarge) {
   EXPECT_EQ(rig.read(other), std::string(50'000, 'o'));
 }
 
+TEST(Volume, LowerCapIsReachedByReclaimOrNotAtAll) {
+  FsRig rig(64 * kMiB);
+  const uint64_t text = rig.create(kRoot, "text")->ino;
+  for (uint64_t offset = 0; offset < 24 * kMiB; offset += kMiB) rig.write(text, offset, std::string(kMiB, 'z'));
+  const uint64_t random = rig.create(kRoot, "random")->ino;
+  rig.write(random, 0, noise(6 * kMiB, 1));
+  const Bytes used = rig.volume().budget().used();
+  EXPECT_GT(used, 9 * kMiB);
+  EXPECT_FALSE(rig.volume().try_set_limits(6 * kMiB, 4 * kMiB));
+  EXPECT_EQ(rig.volume().budget().limit(), 64 * kMiB);
+  EXPECT_TRUE(rig.volume().try_set_limits(9 * kMiB, 4 * kMiB));
+  EXPECT_EQ(rig.volume().budget().limit(), 9 * kMiB);
+  EXPECT_LE(rig.volume().budget().used(), 9 * kMiB - rig.volume().budget().reserve());
+  EXPECT_EQ(rig.read(random, 0, 6 * kMiB), noise(6 * kMiB, 1));
+  rig.expect_sound();
+  EXPECT_FALSE(rig.write(random, 6 * kMiB, noise(8 * kMiB, 2)) == 8 * kMiB) << "the new cap holds";
+  EXPECT_TRUE(rig.volume().try_set_limits(64 * kMiB, 4 * kMiB));
+  EXPECT_EQ(rig.write(random, 6 * kMiB, noise(8 * kMiB, 2)), 8 * kMiB);
+  rig.expect_sound();
+}
+
 // Incompressible files of a thousand bytes, three of four removed: their memory is in partly filled spans, and no large
 // block can use it as it is.
 TEST(Volume, AtTheCapPartlyFilledSpansAreCompactedBeforeAWriteFails) {
