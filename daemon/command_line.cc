@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "daemon/config_file.h"
+#include "daemon/remount.h"
 
 namespace ztmpfs {
 
@@ -27,8 +28,9 @@ constexpr const char* kOptionsHelp =
   psi=TRIGGER          memory pressure that starts reclaim: some:100ms/1s, full:..., both with '+' between them,
                        the path of a pressure file, FIFO or socket, or off (default some:100ms/1s+full:50ms/1s)
   fsname= subtype=     what findmnt shows as source (default NAME) and, after "fuse.", as type (default ztmpfs)
-  ro rw suid nosuid dev nodev exec noexec atime noatime relatime strictatime diratime nodiratime sync async dirsync
-                       as for every file system (default nosuid,nodev); x-* and what only fstab needs is ignored
+  ro rw suid nosuid dev nodev exec noexec atime noatime relatime strictatime diratime nodiratime lazytime sync async
+  dirsync nosymfollow  as for every file system (default nosuid,nodev); x-* and what only fstab needs is ignored
+  remount              change size, hot, psi and the flags of the mount that is on MOUNTPOINT
 
 Exit status: 0, 1 (failed, the reason is on stderr), 2 (wrong usage, nothing was mounted).)";
 
@@ -71,11 +73,18 @@ CommandLine parse_command_line(const std::vector<std::string>& arguments, const 
   } catch (const CLI::ParseError& error) {
     throw UsageError(one_line(error.what()) + " (see ztmpfs --help)");
   }
+  std::vector<Setting> given;
+  for (const std::string& list : option_lists)
+    for (Setting& setting : split_settings(list)) given.push_back(std::move(setting));
+  if (is_remount(given)) {
+    CommandLine command_line{.options = {}, .text_to_print = "", .remount = std::move(given)};
+    command_line.options.mountpoint = mountpoint;
+    return command_line;
+  }
   std::vector<Setting> settings;
   if (is_valid_name(name) && !surroundings.config_dir.empty())
     settings = read_config_file(surroundings.config_dir, name);
-  for (const std::string& list : option_lists)
-    for (Setting& setting : split_settings(list)) settings.push_back(std::move(setting));
+  settings.insert(settings.end(), given.begin(), given.end());
   Options options = resolve_options(name, mountpoint, settings, surroundings);
   options.foreground = foreground;
   return {.options = std::move(options), .text_to_print = ""};

@@ -11,6 +11,9 @@ namespace ztmpfs {
 struct CommandLine {
   Options options;
   std::string text_to_print;  ///< not empty: print it and exit 0 (--help, --version); the options mean nothing then
+  /// Not empty: of a mount that is there these are to be changed (`-o remount`); of the options only the mount point
+  /// counts then.
+  std::vector<Setting> remount{};
 };
 
 /// Parses the arguments (without the program's name) and the configuration file of the mount; the command line wins.

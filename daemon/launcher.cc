@@ -18,6 +18,7 @@
 #include "daemon/command_line.h"
 #include "daemon/first_open.h"
 #include "daemon/holder.h"
+#include "daemon/remount.h"
 
 namespace ztmpfs {
 
@@ -115,9 +116,15 @@ int launcher_main(const std::vector<std::string>& arguments) {
   }
   Options& options = command_line.options;
   try {
+    if (!command_line.remount.empty()) {
+      remount(options.mountpoint, command_line.remount, Surroundings::current());
+      return EXIT_SUCCESS;
+    }
     options.mountpoint = check_mountpoint(options.mountpoint);
     if (options.foreground) return run_in_foreground(options);
     return launch_in_background(options);
+  } catch (const UsageError& error) {
+    return fail_with(error, kExitUsage);
   } catch (const std::exception& error) {
     return fail_with(error, EXIT_FAILURE);
   }

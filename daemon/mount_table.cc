@@ -35,13 +35,15 @@ std::vector<MountEntry> parse_mount_table(std::string_view text) {
   std::istringstream lines{std::string(text)};
   for (std::string line; std::getline(lines, line);) {
     std::istringstream fields(line);
-    std::string mount_id, parent_id, device, root, mountpoint, word;
-    if (!(fields >> mount_id >> parent_id >> device >> root >> mountpoint)) continue;
+    std::string mount_id, parent_id, device, root, mountpoint, options, word;
+    if (!(fields >> mount_id >> parent_id >> device >> root >> mountpoint >> options)) continue;
     while (fields >> word && word != "-") {
     }
-    std::string type, source;
+    std::string type, source, super_options;
     if (!(fields >> type >> source)) continue;
-    table.push_back({device, unescape(mountpoint), unescape(type), unescape(source), unescape(root)});
+    fields >> super_options;
+    table.push_back({device, unescape(mountpoint), unescape(type), unescape(source), unescape(root),
+                     options + "," + super_options});
   }
   return table;
 }

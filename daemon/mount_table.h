@@ -12,7 +12,8 @@ struct MountEntry {
   std::string mountpoint;
   std::string type;
   std::string source;
-  std::string root;  ///< the part of the file system that is mounted: "/" unless it was bound
+  std::string root;     ///< the part of the file system that is mounted: "/" unless it was bound
+  std::string options;  ///< of the mount, then of the file system: "rw,nosuid,ro,user_id=0"
 };
 
 /// Reads the text of a mountinfo file. Lines that are not understood are left out.

@@ -67,7 +67,7 @@ UniqueFd mount_as_user(const Options& options) {
   std::string list = "fsname=" + options.source + ",subtype=" + options.subtype;
   if (options.allow_other) list += ",allow_other";
   if (options.default_permissions) list += ",default_permissions";
-  for (const std::string& flag : mount_flag_names(options.mount_flags)) list += "," + flag;
+  for (const std::string& flag : fusermount_flag_names(options.mount_flags)) list += "," + flag;
   UniqueFd device;
   const FusermountResult result = fusermount_mount(list, options.mountpoint, device);
   if (!result.succeeded || !device)

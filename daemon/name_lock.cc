@@ -20,6 +20,8 @@ namespace ztmpfs {
 namespace {
 
 constexpr std::chrono::seconds kEndingMax{10};
+// umount(8) has returned, and the server has not seen it yet.
+constexpr std::chrono::milliseconds kStillAnsweringMax{300};
 constexpr std::chrono::milliseconds kRetryInterval{20};
 
 bool answers(const std::string& socket_path) {
@@ -51,12 +53,13 @@ UniqueFd try_lock(const std::string& path) {
 }  // namespace
 
 NameLock::NameLock(const std::string& runtime_dir, const std::string& name) : path_(path(runtime_dir, name)) {
-  const auto deadline = std::chrono::steady_clock::now() + kEndingMax;
+  const auto start = std::chrono::steady_clock::now();
   while (true) {
     file_ = try_lock(path_);
     if (file_ && is_file_at(file_.get(), path_)) return;
     if (file_) continue;
-    if (answers(control_socket_path(runtime_dir, name)) || std::chrono::steady_clock::now() > deadline)
+    const auto waited = std::chrono::steady_clock::now() - start;
+    if (waited > kEndingMax || (waited > kStillAnsweringMax && answers(control_socket_path(runtime_dir, name))))
       throw std::runtime_error("a ztmpfs named " + name + " is mounted already");
     std::this_thread::sleep_for(kRetryInterval);
   }

@@ -11,7 +11,7 @@ namespace ztmpfs {
 class NameLock {
  public:
   /// Throws std::runtime_error if the name is taken, or the file cannot be made. Waits a little for a predecessor that
-  /// is about to end, which is one that no longer answers on its control socket.
+  /// is about to end, which is one that does not answer on its control socket for long.
   NameLock(const std::string& runtime_dir, const std::string& name);
 
   int fd() const { return file_.get(); }

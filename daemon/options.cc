@@ -126,6 +126,7 @@ constexpr std::array kValueOptions{
     ValueOption{"subtype", set_subtype},
 };
 
+constexpr std::array<std::string_view, 3> kForRoot{"suid", "dev", "nosymfollow"};
 constexpr std::array<std::string_view, 3> kLiveOptions{"size", "hot", "psi"};
 
 constexpr std::array<std::string_view, 6> kNotInThisVersion{"xattr",      "keep",  "transport",
@@ -140,7 +141,8 @@ void apply_plain(Draft& draft, const Setting& setting) {
     throw UsageError("option '" + setting.key + "'" + setting.origin + " is unknown");
   }
   if (setting.value) refuse(setting, "takes no value");
-  if (draft.surroundings.uid != 0 && (setting.key == "suid" || setting.key == "dev"))
+  // fusermount3 cannot do these; what else it cannot do has no effect anyway.
+  if (draft.surroundings.uid != 0 && std::ranges::find(kForRoot, setting.key) != kForRoot.end())
     refuse(setting, "is for root only");
 }
 
@@ -208,11 +210,13 @@ Options resolve_options(std::string name, std::string mountpoint, const std::vec
   return std::move(draft.options);
 }
 
+bool is_live_option(std::string_view key) { return std::ranges::find(kLiveOptions, key) != kLiveOptions.end(); }
+
 Options change_options(const Options& options, const std::vector<Setting>& settings, Bytes size_max,
                        const Surroundings& surroundings) {
   Draft draft{.options = options, .surroundings = surroundings, .size = {}, .logical = {}, .hot = {}};
   for (const Setting& setting : settings) {
-    if (std::ranges::find(kLiveOptions, setting.key) == kLiveOptions.end())
+    if (!is_live_option(setting.key))
       refuse(setting, "cannot be changed in a mount that is in use: size, hot and psi can");
     if (setting.value && setting.value->find(',') != std::string::npos) refuse(setting, "contains a comma");
     apply_setting(draft, setting);

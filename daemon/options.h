@@ -73,6 +73,9 @@ Options resolve_options(std::string name, std::string mountpoint, const std::vec
 Options change_options(const Options& options, const std::vector<Setting>& settings, Bytes size_max,
                        const Surroundings& surroundings);
 
+/// Whether change_options() can change it.
+bool is_live_option(std::string_view key);
+
 /// Those that change_options() can change, in the form of format_options().
 std::string format_live_options(const Options& options);
 

@@ -27,6 +27,9 @@ constexpr int kBackgroundNice = 10;
 // What a request at the cap asks for beyond its own size, so that not each one has to.
 constexpr Bytes kFullMargin = 4 * kMiB;
 constexpr std::chrono::milliseconds kFullTimeMax{250};
+// How often a smaller size is tried to be reached, while others go on writing.
+constexpr int kFitRounds = 50;
+constexpr std::chrono::milliseconds kFitPause{20};
 constexpr size_t kSealBatch = 16;
 constexpr size_t kRecompressBatch = 4;
 
@@ -235,10 +238,14 @@ bool Volume::Parts::make_room(Bytes bytes) {
 bool Volume::Parts::make_fit(Bytes size) {
   const Bytes room = size - std::min(reserve_of(size), size);
   budget.set_overhead(heaps());
-  if (budget.used() <= room) return true;
-  reclaimer.run({.target = budget.used() - room, .time_max = ReclaimRequest::kByHandTimeMax});
-  budget.set_overhead(heaps());
-  return budget.used() <= room;
+  for (int round = 0; budget.used() > room; ++round) {
+    const auto report = reclaimer.run({.target = budget.used() - room, .time_max = ReclaimRequest::kByHandTimeMax});
+    budget.set_overhead(heaps());
+    // A background thread may be busy with open blocks that are in the way.
+    if (round == kFitRounds || (report.freed == 0 && store.hot_bytes() == 0)) return budget.used() <= room;
+    if (report.freed == 0) std::this_thread::sleep_for(kFitPause);
+  }
+  return true;
 }
 
 // Never while an audit looks.

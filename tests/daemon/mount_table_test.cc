@@ -23,6 +23,7 @@ TEST(MountTable, FieldsAreReadAndUnescaped) {
   EXPECT_EQ(table[1].source, "my\\disk");
   EXPECT_EQ(table[1].root, "/");
   EXPECT_EQ(table[4].root, "/outer group");
+  EXPECT_EQ(table[1].options, "rw,nosuid,rw,user_id=0");
 }
 
 TEST(MountTable, TheMountOnTopIsFound) {

@@ -49,6 +49,19 @@ TEST(NameLock, EndingPredecessorIsWaitedFor) {
   EXPECT_TRUE(std::filesystem::exists(directory.path() + "/build.lock"));
 }
 
+TEST(NameLock, PredecessorThatStillAnswersForAMomentIsWaitedFor) {
+  const TemporaryDirectory directory;
+  std::optional<NameLock> first(std::in_place, directory.path(), "build");
+  UniqueFd server = listen_for(directory.path(), "build");
+  std::jthread predecessor([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    server.reset();
+    first->remove_file();
+    first.reset();
+  });
+  EXPECT_NO_THROW(NameLock(directory.path(), "build"));
+}
+
 TEST(NameLock, RemovedFileClaimsNothing) {
   const TemporaryDirectory directory;
   const NameLock first(directory.path(), "build");

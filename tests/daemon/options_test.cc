@@ -141,7 +141,15 @@ TEST(Options, SizeMinCountsHotBlocksAndReaders) {
   EXPECT_THAT(refusal({"a", "/mnt"}, tiny), HasSubstr("the default size of half the memory is too small"));
 }
 
+TEST(Options, RemountIsLeftToTheMountThatIsThere) {
+  const CommandLine command_line = parse_command_line({"not a name", "/mnt", "-o", "rw,remount,size=1M"}, kRoot);
+  EXPECT_EQ(command_line.options.mountpoint, "/mnt");
+  ASSERT_EQ(command_line.remount.size(), 3U);
+  EXPECT_EQ(command_line.remount[2].key, "size");
+}
+
 TEST(Options, UserMayNotAskForSuidOrDev) {
+  EXPECT_EQ(refusal({"-o", "nosymfollow", "a", "/mnt"}, kUser), "option 'nosymfollow' is for root only");
   EXPECT_EQ(refusal({"-o", "suid", "a", "/mnt"}, kUser), "option 'suid' is for root only");
   EXPECT_EQ(refusal({"-o", "dev", "a", "/mnt"}, kUser), "option 'dev' is for root only");
   EXPECT_EQ(refusal({"-o", "nosuid,nodev", "a", "/mnt"}, kUser), "(accepted)");
