@@ -6,16 +6,32 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <stdexcept>
 
 namespace ztmpfs {
 
+namespace {
+
+// The uid that the parent user namespace knows this process by: root of a namespace is somebody else outside, where it
+// shares /tmp with others.
+uid_t outer_uid() {
+  std::ifstream map("/proc/self/uid_map");
+  const uid_t uid = ::geteuid();
+  for (uint64_t inside = 0, outside = 0, count = 0; map >> inside >> outside >> count;)
+    if (uid >= inside && uid - inside < count) return uid_t(outside + uid - inside);
+  return uid;
+}
+
+}  // namespace
+
 std::string runtime_dir() {
   if (const char* chosen = std::getenv("ZTMPFS_RUNTIME_DIR"); chosen != nullptr && *chosen == '/') return chosen;
-  if (::geteuid() == 0) return "/run/ztmpfs";
+  // Root of a user namespace that a user has made may not write to /run.
+  if (::geteuid() == 0 && ::access("/run", W_OK) == 0) return "/run/ztmpfs";
   if (const char* base = std::getenv("XDG_RUNTIME_DIR"); base != nullptr && *base == '/')
     return std::string(base) + "/ztmpfs";
-  return "/tmp/ztmpfs-" + std::to_string(::geteuid());
+  return "/tmp/ztmpfs-" + std::to_string(outer_uid());
 }
 
 std::string control_socket_path(const std::string& runtime_dir, const std::string& name) {

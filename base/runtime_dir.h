@@ -4,8 +4,8 @@
 
 namespace ztmpfs {
 
-/// Where the lock and the control socket of each mount lie: $ZTMPFS_RUNTIME_DIR if set, else /run/ztmpfs for root, else
-/// $XDG_RUNTIME_DIR/ztmpfs, else /tmp/ztmpfs-UID. Daemon and ztmpfsctl must agree on it.
+/// Where the lock and the control socket of each mount lie: $ZTMPFS_RUNTIME_DIR if set, else /run/ztmpfs for a root
+/// that may write to /run, else $XDG_RUNTIME_DIR/ztmpfs, else /tmp/ztmpfs-UID. Daemon and ztmpfsctl must agree on it.
 std::string runtime_dir();
 
 /// The control socket of the mount `name`.
