@@ -83,6 +83,7 @@ Result<Attr> FileSystem::setattr(Operation& op, uint64_t ino, const SetAttr& cha
         .kind = Outcome::kAttr, .unused = 0, .value = 0, .attr = changed(attr_of(ino, *inode), change, now())};
     Transaction transaction = op.begin();
     set_attributes(transaction, *inode, outcome.attr);
+    if ((change.fields & (SetAttr::kSize | SetAttr::kUid | SetAttr::kGid)) != 0) drop_capability(transaction, *inode);
     if (cuts) transaction.set(inode->flags, inode->flags | InodeRecord::kTruncating);
     op.commit(transaction, outcome);
     if (cuts && !truncate_step(ino, *inode)) queue_purge(ino);

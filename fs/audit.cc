@@ -30,6 +30,7 @@ std::vector<std::string> FileSystem::audit() {
     ++used;
     const InodeRecord& inode = inodes_[index];
     if (inode.state == InodeRecord::kUsed) audit_inode(make_ino(index, inode.uses), inode, totals);
+    if (inode.state == InodeRecord::kAuxiliary) totals.check(has_owner(index), inode.parent, "left xattrs behind");
   });
   if (used != inodes_.allocator().records_used())
     totals.breaches.push_back("there are inodes on pages that are not resident");
@@ -76,6 +77,7 @@ void FileSystem::audit_inode(uint64_t ino, const InodeRecord& inode, AuditTotals
   }
   if (inode.is_regular() && (inode.flags & InodeRecord::kTruncating) == 0)
     totals.check(store_.end(ino_index(ino)) <= inode.size, ino, "has contents behind its end");
+  audit_xattrs(ino, inode, totals.breaches);
   if (inode.is_symlink())
     totals.check(store_.end(ino_index(ino)) == inode.size, ino, "is a symlink without its target");
 }

@@ -63,6 +63,7 @@ Result<size_t> FileSystem::write_rest(Operation& op, uint64_t ino, uint64_t offs
     if (offset + done > inode->size && done > 0) transaction.set(inode->size, offset + done);
     set_mtime(transaction, *inode, time);
     set_ctime(transaction, *inode, time);
+    drop_capability(transaction, *inode);
     op.commit(transaction, {.kind = Outcome::kCount, .unused = 0, .value = done, .attr = {}});
     return done;
   }

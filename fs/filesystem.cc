@@ -135,7 +135,9 @@ FileSystemUsage FileSystem::usage() const {
   return usage;
 }
 
-uint64_t FileSystem::files() const { return inodes_.allocator().records_used(); }
+uint64_t FileSystem::files() const {
+  return inodes_.allocator().records_used() - auxiliaries_.load(std::memory_order_relaxed);
+}
 
 uint64_t FileSystem::directories() const {
   ReaderLock lock(directories_mutex_);

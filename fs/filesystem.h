@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <boost/unordered/unordered_flat_map.hpp>
 #include <cstdint>
 #include <deque>
@@ -19,6 +20,7 @@
 #include "fs/inode_locks.h"
 #include "fs/name_table.h"
 #include "fs/operation.h"
+#include "fs/xattr_blob.h"
 #include "store/block_store.h"
 
 namespace ztmpfs {
@@ -47,10 +49,21 @@ struct Forget {
   uint64_t lookups;
 };
 
+/// What setxattr(2) is to do.
+struct XattrAssignment {
+  std::string_view name;
+  std::span<const std::byte> value;
+  uint32_t flags = 0;  ///< XATTR_CREATE, XATTR_REPLACE
+  /// For access ACLs: whether the caller may not keep S_ISGID. Without the kernel's word the caller's own uid and group
+  /// decide.
+  std::optional<bool> kills_sgid = {};
+};
+
 struct FileSystemOptions {
   uint32_t root_uid = 0;
   uint32_t root_gid = 0;
   uint32_t root_mode = 01777;
+  bool acl = false;  ///< there are POSIX ACLs
 };
 
 /// The POSIX tree over a BlockStore: inodes, directories, links, attributes. Knows no libfuse.
@@ -65,6 +78,10 @@ class FileSystem {
   static constexpr size_t kNameMax = 255;
   static constexpr size_t kSymlinkMax = 4095;
   static constexpr uint32_t kLinkMax = 0x7fffffff;
+  static constexpr size_t kXattrNameMax = 255;
+  static constexpr size_t kXattrValueMax = 64 * kKiB;
+  /// Of one inode, names and values.
+  static constexpr Bytes kXattrsMax = kMiB;
 
   /// Rename flags, as renameat2(2) has them.
   static constexpr uint32_t kRenameNoReplace = 1 << 0;
@@ -135,6 +152,17 @@ class FileSystem {
 
   /// Drops lookups; counts items done in the operation's outcome, and starts behind those done before a crash.
   void forget(Operation& op, std::span<const Forget> items);
+
+  // Extended attributes, with the names that tmpfs has: user, trusted and security, and POSIX ACLs if there are any.
+  // EOPNOTSUPP for other names, EINVAL for a prefix alone, ERANGE for more than kXattrNameMax bytes. That the caller
+  // may is the kernel's affair, as elsewhere.
+  /// E2BIG, EEXIST, ENODATA; ENOSPC beyond kXattrsMax, too. ACLs: EINVAL, EACCES, EOPNOTSUPP.
+  Result<void> set_xattr(Operation& op, uint64_t ino, const XattrAssignment& what);
+  Result<void> remove_xattr(Operation& op, uint64_t ino, std::string_view name);
+  /// The length of the value, which is copied to `target` unless that is empty. ENODATA; ERANGE if it does not fit.
+  Result<size_t> get_xattr(uint64_t ino, std::string_view name, std::span<std::byte> target);
+  /// The same with all names, a NUL behind each. trusted.* is root's to see.
+  Result<size_t> list_xattrs(uint64_t ino, const Caller& caller, std::span<std::byte> target);
 
   // Directories. A cookie of 0 starts at the beginning; "." and ".." come first. Entries that are not changed meanwhile
   // are told exactly once. The visitor returns false when it has no room for the entry.
@@ -236,9 +264,27 @@ class FileSystem {
   Result<Attr> try_link(Operation& op, uint64_t ino, uint64_t parent, std::string_view name);
   Result<uint32_t> allocate_inode(const InodeRecord& parent, const Caller& caller, const NewInode& what,
                                   uint64_t parent_ino) REQUIRES(inode_locks_);
+  uint32_t begin_record();
+  void publish_inode(Transaction& transaction, InodeRecord& inode) REQUIRES(inode_locks_);
   void discard_inode(uint32_t index);
   Result<Attr> count_lookup(Operation& op, uint64_t ino) REQUIRES(inode_locks_);
   Result<Attr> lookup_self(Operation& op, uint64_t ino);
+
+  // xattrs.cc
+  Result<uint32_t> xattr_kind(std::string_view name) const;
+  Result<XattrBlob> read_xattrs(const InodeRecord& inode) const REQUIRES(inode_locks_);
+  Result<uint32_t> write_xattrs(uint64_t ino, const XattrBlob& blob);
+  Result<void> change_xattrs(Operation& op, uint64_t ino, const XattrBlob& blob, uint32_t mode) REQUIRES(inode_locks_);
+  Result<void> try_set_xattr(Operation& op, uint64_t ino, const XattrAssignment& what, uint32_t kind);
+  Result<void> try_remove_xattr(Operation& op, uint64_t ino, std::string_view name, uint32_t kind);
+  Result<uint32_t> set_acl(XattrBlob& blob, const InodeRecord& inode, const Caller& caller,
+                           const XattrAssignment& what) const REQUIRES(inode_locks_);
+  Result<void> inherit_acl(const InodeRecord& parent, const Caller& caller, uint64_t ino, InodeRecord& inode)
+      REQUIRES(inode_locks_);
+  void drop_capability(Transaction& transaction, InodeRecord& inode) const REQUIRES(inode_locks_);
+  bool has_owner(uint32_t auxiliary) const;
+  void audit_xattrs(uint64_t ino, const InodeRecord& inode, std::vector<std::string>& breaches) const
+      REQUIRES(inode_locks_);
 
   // file_io.cc
   enum class Full { kIsAnError, kCutsTheWrite };
@@ -306,6 +352,7 @@ class FileSystem {
   Mutex tree_mutex_;            // who is whose ancestor: held while a directory changes its parent
   mutable InodeLockTable inode_locks_;
   DurableTable<InodeRecord> inodes_;
+  std::atomic<uint64_t> auxiliaries_ = 0;  // records of inodes_ that are no inodes
   NameTable names_;
 
   mutable SharedMutex directories_mutex_;  // the map only; an index is covered by its directory's inode lock

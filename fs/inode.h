@@ -18,9 +18,18 @@ struct InodeRecord {
     kFree = 0,
     kUsed = 1,
     kDead = 2,  ///< neither links nor lookups; waits until its contents are freed
+    /// No inode: its contents are the xattrs of the inode `parent`, whose lock covers it. No number finds it.
+    kAuxiliary = 3,
   };
   enum Flags : uint32_t {
     kTruncating = 1 << 0,  ///< there may be blocks behind `size` that are still to be freed
+  };
+  /// Xattrs that mean something to us. One whose bit is not set is not there, whatever the contents say.
+  enum XattrKinds : uint32_t {
+    kCapability = 1 << 0,  ///< security.capability
+    /// What it says of owner, mask and others is what `mode` says.
+    kAccessAcl = 1 << 1,
+    kDefaultAcl = 1 << 2,
   };
 
   uint32_t state;
@@ -33,7 +42,7 @@ struct InodeRecord {
   uint32_t flags;
   uint64_t size;  ///< of directories: as tmpfs counts it, 20 bytes per entry
   uint64_t lookups;
-  uint64_t parent;       ///< directories: the inode number of the one they are in
+  uint64_t parent;       ///< directories: the inode number of the one they are in; auxiliary: of the one it belongs to
   uint64_t next_cookie;  ///< directories: for the next entry
   int64_t atime_seconds;
   int64_t mtime_seconds;
@@ -43,7 +52,9 @@ struct InodeRecord {
   uint32_t mtime_nanoseconds;
   uint32_t ctime_nanoseconds;
   uint32_t btime_nanoseconds;
-  uint64_t reserved[2];
+  uint32_t xattrs;       ///< number of the auxiliary record that holds them, 0: none
+  uint32_t xattr_kinds;  ///< which of XattrKinds there are
+  uint64_t reserved;
 
   /// The number of the inode that the record is while in `wanted`, 0 in another state. A reader that knows the record
   /// from an earlier life may meet the next one being written, under its parent's lock only: hence atomic, state first.
@@ -56,6 +67,8 @@ struct InodeRecord {
   bool is_directory() const { return S_ISDIR(mode); }
   bool is_regular() const { return S_ISREG(mode); }
   bool is_symlink() const { return S_ISLNK(mode); }
+  /// Also after it has died, and before it was published.
+  bool is_auxiliary() const { return mode == 0; }
 };
 static_assert(sizeof(InodeRecord) == 128);
 

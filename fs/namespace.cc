@@ -1,4 +1,5 @@
 // Names that come: lookup, mknod, create, mkdir, symlink, link; and tmpfile, which has none yet.
+#include <algorithm>
 #include <atomic>
 
 #include "fs/filesystem.h"
@@ -139,7 +140,7 @@ Result<Attr> FileSystem::try_make_inode(Operation& op, uint64_t parent, std::str
   }
   const Outcome outcome{.kind = Outcome::kAttr, .unused = 0, .value = 0, .attr = attr_of(ino, inode)};
   Transaction transaction = op.begin();
-  transaction.set(inode.state, InodeRecord::kUsed);
+  publish_inode(transaction, inode);
   transaction.set(names_[*name_id].parent, parent);
   change_directory(transaction, {parent, 1, is_directory ? 1 : 0, true}, outcome.attr.btime);
   op.commit(transaction, outcome);
@@ -147,16 +148,29 @@ Result<Attr> FileSystem::try_make_inode(Operation& op, uint64_t parent, std::str
   return outcome.attr;
 }
 
+// A free record at the beginning of its next life; 0 if there is no room.
+uint32_t FileSystem::begin_record() {
+  const uint32_t index = inodes_.allocator().allocate();
+  if (index == 0) return 0;
+  InodeRecord& record = inodes_[index];
+  const uint32_t floor = image_.header().inode_generation_floor.load(std::memory_order_relaxed);
+  record.begin_life(std::max(record.uses, floor) + 1);
+  return index;
+}
+
+void FileSystem::publish_inode(Transaction& transaction, InodeRecord& inode) {
+  transaction.set(inode.state, InodeRecord::kUsed);
+  if (inode.xattrs != 0) transaction.set(inodes_[inode.xattrs].state, InodeRecord::kAuxiliary);
+}
+
 // A record that is complete but for its state: after a crash it is still free.
 Result<uint32_t> FileSystem::allocate_inode(const InodeRecord& parent, const Caller& caller, const NewInode& what,
                                             uint64_t parent_ino) {
-  const uint32_t index = inodes_.allocator().allocate();
+  const uint32_t index = begin_record();
   if (index == 0) return fail(std::errc::no_space_on_device);
   InodeRecord& inode = inodes_[index];
-  const uint32_t floor = image_.header().inode_generation_floor.load(std::memory_order_relaxed);
   const bool is_directory = S_ISDIR(what.mode);
   const bool inherits_group = (parent.mode & S_ISGID) != 0;
-  inode.begin_life(std::max(inode.uses, floor) + 1);
   inode.mode = what.mode | (is_directory && inherits_group ? S_ISGID : 0);
   inode.nlink = is_directory ? 2 : 1;
   inode.uid = caller.uid;
@@ -174,6 +188,10 @@ Result<uint32_t> FileSystem::allocate_inode(const InodeRecord& parent, const Cal
       return fail(std::errc::no_space_on_device);
     }
   }
+  if (auto inherited = inherit_acl(parent, caller, make_ino(index, inode.uses), inode); !inherited) {
+    discard_inode(index);
+    return fail(inherited.error());
+  }
   if (is_directory) {
     const WriterLock lock(directories_mutex_);
     directories_[index] = std::make_unique<DirectoryIndex>(names_);
@@ -181,7 +199,7 @@ Result<uint32_t> FileSystem::allocate_inode(const InodeRecord& parent, const Cal
   return index;
 }
 
-// Takes back an inode that no transaction has published.
+// Takes back a record that no transaction has published, or that is dead, with contents that are not large.
 void FileSystem::discard_inode(uint32_t index) {
   while (!store_.truncate(index, 0, kMiB)) {
   }

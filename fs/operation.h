@@ -13,6 +13,7 @@ namespace ztmpfs {
 struct Caller {
   uint32_t uid = 0;
   uint32_t gid = 0;
+  uint32_t umask = 0;  ///< for what is made in directories without a default ACL
 };
 
 /// What a request that changes something came to; enough to send its reply again. Durable.
@@ -53,6 +54,8 @@ class Operation {
       : meta_base_(image.meta().base()), record_(record), caller_(caller) {}
 
   const Caller& caller() const { return caller_; }
+  /// The decoder knows it, where the request tells it.
+  void set_umask(uint32_t umask) { caller_.umask = umask; }
   /// True if the request was executed before a crash: its reply is made from outcome(), it is not executed again.
   bool has_outcome() const { return record_.intent.state.load(std::memory_order_acquire) != IntentRecord::kIdle; }
   const Outcome& outcome() const { return record_.outcome; }

@@ -37,7 +37,7 @@ void FileSystem::complete_intents() {
 
 void FileSystem::attach_inodes() {
   inodes_.attach([](uint32_t, const InodeRecord& inode) {
-    if (inode.state > InodeRecord::kDead)
+    if (inode.state > InodeRecord::kAuxiliary)
       throw std::runtime_error("the image is damaged: an inode has an unknown state");
     return inode.state != InodeRecord::kFree || inode.uses == UINT32_MAX;
   });
@@ -70,14 +70,16 @@ void FileSystem::make_root() {
   std::atomic_ref(inodes_[*index].state).store(InodeRecord::kUsed, std::memory_order_release);
 }
 
-// What a crash left half done: contents of dead inodes, contents behind the end of a file.
+// What a crash left half done: contents of dead inodes, xattrs without one, contents behind the end of a file.
 void FileSystem::finish_attach() {
   inodes_.allocator().for_each_resident([this](uint32_t index) {
     if (!inodes_.contains(index)) return;
     InodeRecord& inode = inodes_[index];
     const uint64_t ino = make_ino(index, inode.uses);
+    if (inode.state != InodeRecord::kFree && inode.is_auxiliary()) auxiliaries_.fetch_add(1, std::memory_order_relaxed);
     const bool is_orphan = inode.state == InodeRecord::kUsed && inode.nlink == 0 && inode.lookups == 0;
-    if (is_orphan) inode.state = InodeRecord::kDead;
+    const bool is_ownerless = inode.state == InodeRecord::kAuxiliary && !has_owner(index);
+    if (is_orphan || is_ownerless) inode.state = InodeRecord::kDead;
     if (inode.state == InodeRecord::kDead) {
       queue_purge(ino);
     } else if (inode.is_regular() && (inode.flags & InodeRecord::kTruncating) != 0) {

@@ -104,9 +104,15 @@ bool FileSystem::is_dead(uint64_t ino) const {
   return inodes_.contains(index) && inodes_[index].ino_if(InodeRecord::kDead, index) == ino;
 }
 
-// The record may be used again: under another number, or not at all once its numbers are used up.
+// The record may be used again: under another number, or not at all once its numbers are used up. Xattrs go with their
+// inode, the reference first: after a crash in between nobody owns them, and attach frees them.
 void FileSystem::free_inode(uint32_t index) {
   InodeRecord& inode = inodes_[index];
+  if (const uint32_t xattrs = inode.xattrs; xattrs != 0) {
+    std::atomic_ref(inode.xattrs).store(0, std::memory_order_release);
+    discard_inode(xattrs);
+  }
+  if (inode.is_auxiliary()) auxiliaries_.fetch_sub(1, std::memory_order_relaxed);
   if (inode.is_directory()) {
     const WriterLock lock(directories_mutex_);
     directories_.erase(index);

@@ -63,7 +63,8 @@ FuseServer::FuseServer(int fd, Volume& volume, Options options)
   fuse_set_log_func(&log_from_libfuse);
   for (uint32_t slot = 0; slot < geometry.request_slots; ++slot) {
     slots_.emplace_back(volume.image(), slot).populate();
-    readers_.push_back(std::make_unique<Reader>(fd, volume.image(), slot, volume.fs(), options_.hooks));
+    readers_.push_back(
+        std::make_unique<Reader>(fd, volume.image(), slot, volume.fs(), options_.hooks, options_.features));
   }
   volume.budget().charge(geometry.request_slots * geometry.request_buffer_size);
 }

@@ -28,6 +28,7 @@ class FuseServer {
     uint32_t attempts_max = 3;
     std::function<void()> on_ready;  ///< once the mount is usable: INIT was answered, or replayed and all finished
     RequestHooks hooks;
+    RequestFeatures features = {};  ///< what the mount is to have
   };
 
   /// Borrows the connection (/dev/fuse, or a socket that keeps message boundaries) and the volume, both of which

@@ -14,12 +14,19 @@ constexpr OpcodeInfo served(std::string_view name, size_t fixed_size = 0, uint8_
   return {.name = name, .served = true, .answered = true, .fixed_size = uint16_t(fixed_size), .names = names};
 }
 
+constexpr OpcodeInfo xattr(std::string_view name, size_t fixed_size, uint8_t names) {
+  OpcodeInfo info = served(name, fixed_size, names);
+  info.is_xattr = true;
+  return info;
+}
+
 constexpr OpcodeInfo unanswered(std::string_view name, size_t fixed_size) {
   return {.name = name, .served = true, .answered = false, .fixed_size = uint16_t(fixed_size), .names = 0};
 }
 
 // ENOSYS once and the kernel does without: OPEN and OPENDIR (no handles to restore), FLUSH and FSYNC (nothing to do),
-// xattrs (else one GETXATTR per write), INTERRUPT (no request waits for anything), locks (the kernel's own).
+// xattrs unless asked for (else one GETXATTR per write), INTERRUPT (no request waits for anything), locks (the kernel's
+// own).
 constexpr OpcodeInfo refused(std::string_view name) { return {.name = name}; }
 
 // linux/fuse.h of protocol 7.39.
@@ -47,10 +54,10 @@ constexpr Table make_table() {
   // The first CREATE comes before the first OPEN, so its file is released.
   table[FUSE_RELEASE] = served("RELEASE", sizeof(fuse_release_in));
   table[FUSE_FSYNC] = refused("FSYNC");
-  table[FUSE_SETXATTR] = refused("SETXATTR");
-  table[FUSE_GETXATTR] = refused("GETXATTR");
-  table[FUSE_LISTXATTR] = refused("LISTXATTR");
-  table[FUSE_REMOVEXATTR] = refused("REMOVEXATTR");
+  table[FUSE_SETXATTR] = xattr("SETXATTR", FUSE_COMPAT_SETXATTR_IN_SIZE, 1);
+  table[FUSE_GETXATTR] = xattr("GETXATTR", sizeof(fuse_getxattr_in), 1);
+  table[FUSE_LISTXATTR] = xattr("LISTXATTR", sizeof(fuse_getxattr_in), 0);
+  table[FUSE_REMOVEXATTR] = xattr("REMOVEXATTR", 0, 1);
   table[FUSE_FLUSH] = refused("FLUSH");
   table[FUSE_INIT] = served("INIT", 4 * sizeof(uint32_t));
   table[FUSE_OPENDIR] = refused("OPENDIR");

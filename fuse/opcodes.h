@@ -13,6 +13,7 @@ struct OpcodeInfo {
   bool answered = true;     ///< false: the kernel expects no reply
   uint16_t fixed_size = 0;  ///< bytes of the argument structure that our libfuse reads behind the header
   uint8_t names = 0;        ///< NUL-terminated strings behind the structure
+  bool is_xattr = false;    ///< served only on mounts with extended attributes
 };
 
 /// Opcodes are below this; the kernel may send higher ones that nobody knows here.

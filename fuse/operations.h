@@ -8,4 +8,7 @@ namespace ztmpfs {
 /// (or takes its recorded outcome), and replies. None lets an exception out.
 fuse_lowlevel_ops lowlevel_operations();
 
+/// Adds those of extended attributes.
+void add_xattr_operations(fuse_lowlevel_ops& operations);
+
 }  // namespace ztmpfs

@@ -41,8 +41,9 @@ std::string describe(const fuse_in_header& header) {
 
 void Reader::SessionDeleter::operator()(fuse_session* session) const { fuse_session_destroy(session); }
 
-Reader::Reader(int fd, const Image& image, uint32_t slot, FileSystem& fs, const RequestHooks& hooks)
-    : image_(image), slot_(image, slot), fs_(fs), hooks_(hooks) {
+Reader::Reader(int fd, const Image& image, uint32_t slot, FileSystem& fs, const RequestHooks& hooks,
+               const RequestFeatures& features)
+    : image_(image), slot_(image, slot), fs_(fs), hooks_(hooks), features_(features) {
   char program[] = "ztmpfs";
   char* arguments[] = {program, nullptr};
   fuse_args args = FUSE_ARGS_INIT(1, arguments);
@@ -131,7 +132,7 @@ void Reader::process_again(uint32_t attempts_max) {
 
 void Reader::answer(size_t length, bool is_poisonous) {
   has_replied_ = false;
-  const auto verdict = check_request(slot_.request_space().first(length), slot_.transfer_max());
+  const auto verdict = check_request(slot_.request_space().first(length), slot_.transfer_max(), features_);
   if (verdict != RequestVerdict::kDrop) {
     const uint32_t opcode = slot_.header().opcode;
     if (verdict == RequestVerdict::kUnsupported) {

@@ -12,6 +12,7 @@
 #include "base/image.h"
 #include "fs/filesystem.h"
 #include "fs/operation.h"
+#include "fuse/request_check.h"
 #include "fuse/request_slot.h"
 
 struct fuse_session;
@@ -32,7 +33,8 @@ struct RequestHooks {
 class Reader {
  public:
   /// Borrows all but `fd`, of which it keeps a duplicate. Throws std::runtime_error if libfuse refuses.
-  Reader(int fd, const Image& image, uint32_t slot, FileSystem& fs, const RequestHooks& hooks);
+  Reader(int fd, const Image& image, uint32_t slot, FileSystem& fs, const RequestHooks& hooks,
+         const RequestFeatures& features = {});
   ~Reader();
   Reader(const Reader&) = delete;
   Reader& operator=(const Reader&) = delete;
@@ -56,8 +58,12 @@ class Reader {
   Operation& operation() { return *operation_; }
   const RequestHooks& hooks() const { return hooks_; }
   bool has_replied() const { return has_replied_; }
+  const RequestFeatures& features() const { return features_; }
   /// The session has taken our settings.
-  void note_initialized() { is_initialized_ = true; }
+  void note_initialized(bool long_setxattr) {
+    is_initialized_ = true;
+    features_.long_setxattr = long_setxattr;
+  }
 
  private:
   struct SessionDeleter {
@@ -73,6 +79,7 @@ class Reader {
   const RequestSlot slot_;
   FileSystem& fs_;
   const RequestHooks& hooks_;
+  RequestFeatures features_;
   std::unique_ptr<fuse_session, SessionDeleter> session_;
   int fd_;  // the session's duplicate
   std::optional<Operation> operation_;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 
 #include "fuse/opcodes.h"
 
@@ -18,23 +19,25 @@ T load(std::span<const std::byte> bytes) {
   return value;
 }
 
-// Strings are taken off the front of `bytes`.
-bool has_names(std::span<const std::byte> bytes, unsigned count) {
+// What is behind the strings at the front of `bytes`; nothing if one has no end.
+std::optional<std::span<const std::byte>> behind_names(std::span<const std::byte> bytes, unsigned count) {
   for (; count != 0; --count) {
     const auto end = std::find(bytes.begin(), bytes.end(), std::byte(0));
-    if (end == bytes.end()) return false;
+    if (end == bytes.end()) return std::nullopt;
     bytes = bytes.subspan(size_t(end - bytes.begin()) + 1);
   }
-  return true;
+  return bytes;
 }
 
-// `argument` holds at least the opcode's structure.
-bool counts_fit(uint32_t opcode, std::span<const std::byte> argument, size_t capacity) {
+// `argument` holds at least the opcode's structure, `rest` is what comes behind it and the names.
+bool counts_fit(uint32_t opcode, std::span<const std::byte> argument, std::span<const std::byte> rest,
+                size_t capacity) {
   switch (opcode) {
-    case FUSE_WRITE: return load<fuse_write_in>(argument).size <= argument.size() - sizeof(fuse_write_in);
-    case FUSE_BATCH_FORGET:
-      return load<fuse_batch_forget_in>(argument).count <=
-             (argument.size() - sizeof(fuse_batch_forget_in)) / sizeof(fuse_forget_one);
+    case FUSE_WRITE: return load<fuse_write_in>(argument).size <= rest.size();
+    case FUSE_SETXATTR: return load<uint32_t>(argument) <= rest.size();
+    case FUSE_BATCH_FORGET: return load<fuse_batch_forget_in>(argument).count <= rest.size() / sizeof(fuse_forget_one);
+    case FUSE_GETXATTR:
+    case FUSE_LISTXATTR: return load<fuse_getxattr_in>(argument).size <= capacity;
     case FUSE_READ:
     case FUSE_READDIR:
     case FUSE_READDIRPLUS: return load<fuse_read_in>(argument).size <= capacity;
@@ -44,18 +47,22 @@ bool counts_fit(uint32_t opcode, std::span<const std::byte> argument, size_t cap
 
 }  // namespace
 
-RequestVerdict check_request(std::span<const std::byte> request, size_t capacity) {
+RequestVerdict check_request(std::span<const std::byte> request, size_t capacity, const RequestFeatures& features) {
   if (request.size() < sizeof(fuse_in_header)) return RequestVerdict::kDrop;
   const auto header = load<fuse_in_header>(request);
   // A reply to 0 would be taken for a notification.
   if (header.unique == 0) return RequestVerdict::kDrop;
   const OpcodeInfo* info = opcode_info(header.opcode);
   if (info == nullptr) return RequestVerdict::kUnsupported;
+  if (info->is_xattr && !features.xattr) return RequestVerdict::kUnsupported;
   if (!info->served) return info->answered ? RequestVerdict::kUnsupported : RequestVerdict::kDrop;
   const auto argument = request.subspan(sizeof(fuse_in_header));
-  if (header.len == request.size() && argument.size() >= info->fixed_size &&
-      has_names(argument.subspan(info->fixed_size), info->names) && counts_fit(header.opcode, argument, capacity))
-    return RequestVerdict::kServe;
+  const bool is_long = header.opcode == FUSE_SETXATTR && features.long_setxattr;
+  const size_t fixed_size = is_long ? sizeof(fuse_setxattr_in) : info->fixed_size;
+  if (header.len == request.size() && argument.size() >= fixed_size) {
+    const auto rest = behind_names(argument.subspan(fixed_size), info->names);
+    if (rest && counts_fit(header.opcode, argument, *rest, capacity)) return RequestVerdict::kServe;
+  }
   return info->answered ? RequestVerdict::kMalformed : RequestVerdict::kDrop;
 }
 

@@ -48,6 +48,7 @@ template <class T, class Execute, class Reply>
 void serve_change(fuse_req_t request, Execute&& execute, Reply&& reply) {
   serve(request, [&](Reader& reader) {
     Operation& operation = reader.operation();
+    operation.set_umask(fuse_req_ctx(request)->umask);
     const Result<T> result = result_of<T>(operation, [&] { return execute(reader.fs(), operation); });
     if (!result) {
       fuse_reply_err(request, to_errno(result.error()));

@@ -21,6 +21,7 @@ class FsRig {
     options_.hot = 4 * kMiB;
     options_.count_heaps = false;
     options_.root.root_mode = 0755;
+    options_.root.acl = true;
     attach();
   }
 
@@ -91,6 +92,28 @@ class FsRig {
   }
   Result<size_t> copy(const FileSystem::CopyRange& range) {
     return run([&](Operation& op) { return fs().copy_file_range(op, range); });
+  }
+  Result<void> set_xattr(uint64_t ino, std::string_view name, std::string_view value, uint32_t flags = 0) {
+    return run([&](Operation& op) {
+      return fs().set_xattr(op, ino, {.name = name, .value = std::as_bytes(std::span(value)), .flags = flags});
+    });
+  }
+  Result<void> remove_xattr(uint64_t ino, std::string_view name) {
+    return run([&](Operation& op) { return fs().remove_xattr(op, ino, name); });
+  }
+  Result<std::string> get_xattr(uint64_t ino, std::string_view name) {
+    std::string value(FileSystem::kXattrValueMax, '?');
+    const auto length = fs().get_xattr(ino, name, std::as_writable_bytes(std::span(value)));
+    if (!length) return fail(length.error());
+    value.resize(*length);
+    return value;
+  }
+  /// The names of all xattrs, a NUL behind each.
+  std::string list_xattrs(uint64_t ino, uint32_t uid = 0) {
+    std::string names(64 * kKiB, '?');
+    const auto length = fs().list_xattrs(ino, {.uid = uid}, std::as_writable_bytes(std::span(names)));
+    names.resize(length.value_or(0));
+    return names;
   }
   std::string read(uint64_t ino, uint64_t offset = 0, size_t size = 1 << 20) {
     std::string data(size, '?');

@@ -1,0 +1,68 @@
+// Handlers of extended attributes: SETXATTR, GETXATTR, LISTXATTR, REMOVEXATTR.
+#include <linux/fuse.h>
+
+#include <optional>
+
+#include "fuse/operations.h"
+#include "fuse/serve.h"
+
+namespace ztmpfs {
+
+namespace {
+
+// libfuse does not hand this flag on: it is read where the request lies.
+std::optional<bool> kills_sgid(const Reader& reader) {
+  if (!reader.features().long_setxattr) return std::nullopt;
+  const auto* argument = reinterpret_cast<const fuse_setxattr_in*>(&reader.slot().header() + 1);
+  return (argument->setxattr_flags & FUSE_SETXATTR_ACL_KILL_SGID) != 0;
+}
+
+void setxattr(fuse_req_t request, fuse_ino_t ino, const char* name, const char* value, size_t size, int flags) {
+  const XattrAssignment what{.name = name,
+                             .value = {reinterpret_cast<const std::byte*>(value), size},
+                             .flags = uint32_t(flags),
+                             .kills_sgid = kills_sgid(reader_of(request))};
+  serve_done(request, [&](FileSystem& fs, Operation& operation) { return fs.set_xattr(operation, ino, what); });
+}
+
+void removexattr(fuse_req_t request, fuse_ino_t ino, const char* name) {
+  serve_done(request, [&](FileSystem& fs, Operation& operation) { return fs.remove_xattr(operation, ino, name); });
+}
+
+// A size of 0 asks for the length only. copy(reader, space) puts the answer into the space and tells its length.
+template <class Copy>
+void reply_sized(fuse_req_t request, size_t size, Copy&& copy) {
+  serve(request, [&](Reader& reader) {
+    const auto space = reader.slot().reply_space().first(size);
+    const Result<size_t> length = copy(reader, space);
+    if (!length) {
+      fuse_reply_err(request, to_errno(length.error()));
+    } else if (size == 0) {
+      fuse_reply_xattr(request, *length);
+    } else {
+      fuse_reply_buf(request, reinterpret_cast<const char*>(space.data()), *length);
+    }
+  });
+}
+
+void getxattr(fuse_req_t request, fuse_ino_t ino, const char* name, size_t size) {
+  reply_sized(request, size,
+              [&](Reader& reader, std::span<std::byte> space) { return reader.fs().get_xattr(ino, name, space); });
+}
+
+void listxattr(fuse_req_t request, fuse_ino_t ino, size_t size) {
+  reply_sized(request, size, [&](Reader& reader, std::span<std::byte> space) {
+    return reader.fs().list_xattrs(ino, reader.operation().caller(), space);
+  });
+}
+
+}  // namespace
+
+void add_xattr_operations(fuse_lowlevel_ops& operations) {
+  operations.setxattr = &setxattr;
+  operations.getxattr = &getxattr;
+  operations.listxattr = &listxattr;
+  operations.removexattr = &removexattr;
+}
+
+}  // namespace ztmpfs
