@@ -25,10 +25,11 @@ using Error = boost::system::error_code;
 constexpr std::chrono::seconds kPatience{10};      // that the users of a detached mount get
 constexpr std::chrono::seconds kAbortPatience{2};  // that the readers get to notice the end
 
-FuseServer::Options fuse_options(const Volume& volume, std::function<void()> on_ready) {
+FuseServer::Options fuse_options(const Options& mount, const Volume& volume, std::function<void()> on_ready) {
   FuseServer::Options options;
   options.readers = volume.image().geometry().request_slots;
   options.on_ready = std::move(on_ready);
+  options.features = {.xattr = mount.xattr, .acl = mount.acl};
   return options;
 }
 
@@ -41,7 +42,8 @@ Daemon::Daemon(const Options& options, UniqueFd fuse, ImageFiles image, const st
       started_(std::chrono::steady_clock::now()),
       fuse_fd_(std::move(fuse)),
       volume_(std::move(image), volume_options(options), clock_, holder_pid_),
-      fuse_(fuse_fd_.get(), volume_, fuse_options(volume_, [this] { asio::post(io_, [this] { on_usable(); }); })),
+      fuse_(fuse_fd_.get(), volume_,
+            fuse_options(options_, volume_, [this] { asio::post(io_, [this] { on_usable(); }); })),
       housekeeping_(volume_),
       memory_watch_(volume_.budget()),
       reclaim_thread_(volume_.reclaimer()),

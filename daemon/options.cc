@@ -129,14 +129,25 @@ constexpr std::array kValueOptions{
 constexpr std::array<std::string_view, 3> kForRoot{"suid", "dev", "nosymfollow"};
 constexpr std::array<std::string_view, 3> kLiveOptions{"size", "hot", "psi"};
 
-constexpr std::array<std::string_view, 6> kNotInThisVersion{"xattr",      "keep",  "transport",
-                                                            "cold_codec", "spill", "dedup"};
+// Options without a value that are ours, and not those of mount_flags.h.
+struct PlainOption {
+  std::string_view key;
+  bool Options::* member;
+};
+
+constexpr std::array kPlainOptions{
+    PlainOption{"allow_other", &Options::allow_other},
+    PlainOption{"default_permissions", &Options::default_permissions},
+    PlainOption{"xattr", &Options::xattr},
+    PlainOption{"acl", &Options::acl},
+};
+
+constexpr std::array<std::string_view, 5> kNotInThisVersion{"keep", "transport", "cold_codec", "spill", "dedup"};
 
 void apply_plain(Draft& draft, const Setting& setting) {
-  if (setting.key == "allow_other") {
-    draft.options.allow_other = true;
-  } else if (setting.key == "default_permissions") {
-    draft.options.default_permissions = true;
+  const auto* option = std::ranges::find(kPlainOptions, setting.key, &PlainOption::key);
+  if (option != kPlainOptions.end()) {
+    draft.options.*option->member = true;
   } else if (!apply_mount_flag(setting.key, draft.options.mount_flags)) {
     throw UsageError("option '" + setting.key + "'" + setting.origin + " is unknown");
   }
@@ -205,8 +216,10 @@ Options resolve_options(std::string name, std::string mountpoint, const std::vec
   for (const Setting& setting : settings) apply_setting(draft, setting);
   resolve_sizes(draft,
                 {.max = kSizeMax, .holder = "this version", .unless_set = "the default size of half the memory"});
-  // Only root passes every check anyway; everybody else needs the kernel to check, for we never see an open(2).
-  if (surroundings.uid != 0 || draft.options.allow_other) draft.options.default_permissions = true;
+  // Only root passes every check anyway; everybody else needs the kernel to check, for we never see an open(2). And
+  // what were ACLs that nobody checks?
+  if (surroundings.uid != 0 || draft.options.allow_other || draft.options.acl) draft.options.default_permissions = true;
+  if (draft.options.acl) draft.options.xattr = true;
   return std::move(draft.options);
 }
 
@@ -244,8 +257,8 @@ std::string format_options(const Options& options) {
                      ",uid=" + std::to_string(options.uid) + ",gid=" + std::to_string(options.gid) +
                      ",mode=" + mode.data() + ",fsname=" + options.source + ",subtype=" + options.subtype;
   if (options.logical != 0) text += ",logical=" + std::to_string(options.logical);
-  if (options.allow_other) text += ",allow_other";
-  if (options.default_permissions) text += ",default_permissions";
+  for (const PlainOption& option : kPlainOptions)
+    if (options.*option.member) text.append(",").append(option.key);
   for (const std::string& flag : mount_flag_names(options.mount_flags)) text += "," + flag;
   return text;
 }
@@ -257,7 +270,8 @@ void check_psi_path(const Options& options) {
 }
 
 std::vector<std::string_view> option_names() {
-  std::vector<std::string_view> names{"allow_other", "default_permissions"};
+  std::vector<std::string_view> names;
+  for (const PlainOption& option : kPlainOptions) names.push_back(option.key);
   for (const ValueOption& option : kValueOptions) names.push_back(option.key);
   names.insert(names.end(), kNotInThisVersion.begin(), kNotInThisVersion.end());
   return names;
@@ -308,7 +322,7 @@ VolumeOptions volume_options(const Options& options) {
   volume.codec = options.codec;
   volume.codec_end = options.codec_chosen ? 0 : kDefaultCodecEnd;
   volume.workers = std::max(options.readers / 2, 1U);
-  volume.root = {.root_uid = options.uid, .root_gid = options.gid, .root_mode = options.mode};
+  volume.root = {.root_uid = options.uid, .root_gid = options.gid, .root_mode = options.mode, .acl = options.acl};
   return volume;
 }
 

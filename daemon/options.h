@@ -58,6 +58,8 @@ struct Options {
   uint32_t mode = 01777;
   bool allow_other = false;
   bool default_permissions = false;
+  bool xattr = false;
+  bool acl = false;
   std::string psi;     ///< what pressure to watch, for parse_psi_option(); empty is the default
   std::string source;  ///< what findmnt shows as the source: NAME, or fsname=
   std::string subtype = "ztmpfs";

@@ -24,7 +24,7 @@ constexpr uint64_t kLongSetxattr = 0;
 
 // ATOMIC_O_TRUNC without OPEN requests would lose truncations; AUTO_INVAL_DATA and WRITEBACK_CACHE cost requests;
 // locks are the kernel's own; data moves by one copy, not by splicing.
-void set_wishes(fuse_conn_info* connection, const FuseFeatures& features) {
+void set_wishes(fuse_conn_info* connection, const RequestFeatures& features) {
   uint64_t wishes = FUSE_CAP_ASYNC_READ | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |
                     FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_EXPLICIT_INVAL_DATA | FUSE_CAP_EXPORT_SUPPORT;
   // ACLs: the kernel checks them, we apply the umask, since only directories without a default ACL have one.

@@ -212,8 +212,12 @@ class Launcher {
       throw std::runtime_error("after attach: " + breaches);
     std::atomic<uint32_t> replies = 0;
     // The kills are no fault of the request: one that is met by three of them is executed all the same.
-    FuseServer::Options options{
-        .readers = 2, .long_transfer = 0, .attempts_max = UINT32_MAX, .on_ready = {}, .hooks = {}};
+    FuseServer::Options options{.readers = 2,
+                                .long_transfer = 0,
+                                .attempts_max = UINT32_MAX,
+                                .on_ready = {},
+                                .hooks = {},
+                                .features = {.xattr = true}};
     if (replies_before_death != 0) {
       options.hooks.after_reply = [&](uint32_t) {
         if (++replies != replies_before_death) return;

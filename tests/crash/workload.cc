@@ -2,10 +2,12 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <functional>
 #include <stdexcept>
 #include <utility>
 
@@ -35,24 +37,13 @@ void Workload::begin() {
 }
 
 void Workload::step() {
-  static constexpr std::array<std::pair<uint32_t, void (Workload::*)()>, 18> kOperations{{
-      {14, &Workload::create_file},
-      {5, &Workload::make_directory},
-      {3, &Workload::make_symlink},
-      {4, &Workload::make_link},
-      {3, &Workload::make_unnamed_file},
-      {28, &Workload::write_file},
-      {12, &Workload::read_file},
-      {6, &Workload::truncate_file},
-      {3, &Workload::allocate_file},
-      {4, &Workload::punch_file},
-      {4, &Workload::copy_file},
-      {4, &Workload::change_attributes},
-      {9, &Workload::remove_file},
-      {3, &Workload::remove_directory},
-      {9, &Workload::rename},
-      {5, &Workload::list_directory},
-      {5, &Workload::forget_some},
+  static constexpr std::array<std::pair<uint32_t, void (Workload::*)()>, 19> kOperations{{
+      {14, &Workload::create_file},  {5, &Workload::make_directory},    {3, &Workload::make_symlink},
+      {4, &Workload::make_link},     {3, &Workload::make_unnamed_file}, {28, &Workload::write_file},
+      {12, &Workload::read_file},    {6, &Workload::truncate_file},     {3, &Workload::allocate_file},
+      {4, &Workload::punch_file},    {4, &Workload::copy_file},         {4, &Workload::change_attributes},
+      {8, &Workload::change_xattrs}, {9, &Workload::remove_file},       {3, &Workload::remove_directory},
+      {9, &Workload::rename},        {5, &Workload::list_directory},    {5, &Workload::forget_some},
       {4, &Workload::make_mistake},
   }};
   uint32_t total = 0;
@@ -181,6 +172,23 @@ void Workload::change_attributes() {
   check_attr(*node, attr);
   expect(attr.mtime == change.mtime, "mtime is not what was set");
   expect(succeed(caller_.getattr(ino(node)), "getattr").mtime == change.mtime, "mtime did not stay what was set");
+}
+
+// Once in a while with the flag that makes a second execution fail.
+void Workload::change_xattrs() {
+  const NodePtr node = below(3) == 0 ? any_directory() : any_file();
+  if (!node || node == root_) return;
+  const std::string name = "user." + std::string(1 + below(30), char('a' + below(4)));
+  const bool exists = node->xattrs.contains(name);
+  if (exists && below(2) == 0) {
+    succeed(caller_.removexattr(ino(node), name), "removexattr");
+    node->xattrs.erase(name);
+    return;
+  }
+  const auto content = make_content(below(below(10) == 0 ? 65'537 : 200));
+  const std::string value(reinterpret_cast<const char*>(content.data()), content.size());
+  succeed(caller_.setxattr(ino(node), name, value, exists ? XATTR_REPLACE : XATTR_CREATE), "setxattr");
+  node->xattrs[name] = value;
 }
 
 void Workload::remove_file() {
@@ -410,6 +418,12 @@ void Workload::verify() {
 
 void Workload::verify_node(const NodePtr& node) {
   check_attr(*node, succeed(caller_.getattr(ino(node)), "getattr"));
+  std::string names;
+  for (const auto& [name, value] : node->xattrs) {
+    expect(succeed(caller_.getxattr(ino(node), name), "getxattr") == value, "an xattr differs");
+    names += name + '\0';
+  }
+  expect(succeed(caller_.listxattr(ino(node)), "listxattr") == names, "the names of the xattrs differ");
   if (node->is_directory()) verify_directory(node);
   if (S_ISLNK(node->mode))
     expect(succeed(caller_.readlink(ino(node)), "readlink") == node->target, "a symlink differs");

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <random>
@@ -44,6 +45,7 @@ class Workload {
     uint32_t nlink = 1;
     std::vector<std::byte> content;
     std::string target;
+    std::map<std::string, std::string, std::greater<>> xattrs;  // in the order in which they are listed
     std::map<std::string, NodePtr> entries;
     std::weak_ptr<Node> parent;  // of a directory
 
@@ -68,6 +70,7 @@ class Workload {
   void punch_file();
   void copy_file();
   void change_attributes();
+  void change_xattrs();
   void remove_file();
   void remove_directory();
   void rename();

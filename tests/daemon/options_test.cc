@@ -86,7 +86,17 @@ TEST(Options, KernelChecksPermissionsButForRootAlone) {
   EXPECT_FALSE(with("rw").default_permissions);
   EXPECT_TRUE(with("default_permissions").default_permissions);
   EXPECT_TRUE(with("allow_other").default_permissions);
+  EXPECT_TRUE(with("acl").default_permissions);
   EXPECT_TRUE(with("rw", kUser).default_permissions);
+}
+
+TEST(Options, AclsAreXattrs) {
+  EXPECT_FALSE(with("rw").xattr);
+  EXPECT_TRUE(with("xattr").xattr);
+  EXPECT_FALSE(with("xattr").default_permissions);
+  EXPECT_FALSE(volume_options(with("xattr")).root.acl);
+  EXPECT_TRUE(with("acl").xattr);
+  EXPECT_TRUE(volume_options(with("acl")).root.acl);
 }
 
 TEST(Options, RootOfTheMountIsTheUsers) {
@@ -97,7 +107,7 @@ TEST(Options, RootOfTheMountIsTheUsers) {
 
 TEST(Options, ServerGetsTheSameOptions) {
   const Options options = with(
-      "size=1G,logical=2G,hot=64M,block=4K,codec=zstd:-5,uid=5,gid=6,mode=750,allow_other,psi=some:100ms/1s,"
+      "size=1G,logical=2G,hot=64M,block=4K,codec=zstd:-5,uid=5,gid=6,mode=750,allow_other,xattr,acl,psi=some:100ms/1s,"
       "noexec,noatime,suid,sync,fsname=a=b,subtype=other");
   Surroundings elsewhere = kRoot;
   elsewhere.usable_ram = 1 * kGiB;  // must not matter any more
@@ -184,7 +194,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadList{"allow_other=1", "'allow_other=1' takes no value"}, BadList{"ro=yes", "'ro=yes' takes no value"},
         BadList{"psi=often", "'psi=often'"}, BadList{"psi=some:2s/1s", "'psi=some:2s/1s'"},
         BadList{"fsname=", "'fsname='"}, BadList{"subtype=a/b", "'subtype=a/b'"},
-        BadList{"xattr", "'xattr' is not in this version"}, BadList{"keep", "'keep' is not in this version"},
+        BadList{"xattr=1", "'xattr=1' takes no value"}, BadList{"keep", "'keep' is not in this version"},
         BadList{"spill=/x", "'spill' is not in this version"},
         BadList{"cold_codec=zstd", "'cold_codec' is not in this version"},
         BadList{"dedup", "'dedup' is not in this version"},

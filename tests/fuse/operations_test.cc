@@ -266,10 +266,76 @@ TEST_F(Operations, StatfsTellsTheCap) {
 
 TEST_F(Operations, WhatCostsRequestsForNothingIsUnsupported) {
   const uint64_t ino = make_file("file");
-  for (const uint32_t opcode :
-       {FUSE_OPEN, FUSE_OPENDIR, FUSE_FLUSH, FUSE_FSYNC, FUSE_FSYNCDIR, FUSE_GETXATTR, FUSE_SETXATTR, FUSE_LISTXATTR,
-        FUSE_REMOVEXATTR, FUSE_BMAP, FUSE_POLL, FUSE_GETLK, FUSE_SETLK, FUSE_SETLKW})
+  for (const uint32_t opcode : {FUSE_OPEN, FUSE_OPENDIR, FUSE_FLUSH, FUSE_FSYNC, FUSE_FSYNCDIR, FUSE_BMAP, FUSE_POLL,
+                                FUSE_GETLK, FUSE_SETLK, FUSE_SETLKW})
     EXPECT_EQ(served_.kernel().call(opcode, ino, std::vector<std::byte>(64)).error, ENOSYS) << opcode;
+}
+
+TEST_F(Operations, XattrsAreUnsupportedUnlessTheMountIsToHaveThem) {
+  ServedVolume plain;
+  plain.start({.readers = 1, .on_ready = {}, .hooks = {}});
+  EXPECT_EQ(plain.caller().setxattr(kRoot, "user.a", "v").error(), std::errc::function_not_supported);
+  EXPECT_EQ(plain.caller().getxattr(kRoot, "user.a").error(), std::errc::function_not_supported);
+  EXPECT_EQ(plain.caller().listxattr(kRoot).error(), std::errc::function_not_supported);
+  EXPECT_EQ(plain.caller().removexattr(kRoot, "user.a").error(), std::errc::function_not_supported);
+}
+
+TEST_F(Operations, XattrsComeBack) {
+  const uint64_t ino = make_file("file");
+  const std::string large(65536, 'v');
+  EXPECT_TRUE(caller().setxattr(ino, "user.large", large));
+  EXPECT_TRUE(caller().setxattr(ino, "user.empty", ""));
+  EXPECT_EQ(caller().setxattr(ino, "user.empty", "", 1).error(), std::errc::file_exists);
+  EXPECT_EQ(caller().getxattr(ino, "user.large"), large);
+  EXPECT_EQ(caller().getxattr(ino, "user.empty"), "");
+  EXPECT_EQ(caller().listxattr(ino), std::string("user.large\0user.empty\0", 22));
+  EXPECT_TRUE(caller().removexattr(ino, "user.large"));
+  EXPECT_EQ(caller().getxattr(ino, "user.large").error(), std::errc::no_message_available);
+  EXPECT_EQ(caller().setxattr(ino, "system.posix_acl_access", "v").error(), std::errc::operation_not_supported);
+}
+
+TEST_F(Operations, AnXattrOfSizeZeroTellsItsLength) {
+  const uint64_t ino = make_file("file");
+  ASSERT_TRUE(caller().setxattr(ino, "user.a", "12345"));
+  const auto length_of = [&](uint32_t opcode, std::vector<std::byte> argument) {
+    const auto reply = served_.kernel().call(opcode, ino, argument);
+    EXPECT_EQ(reply.error, 0);
+    fuse_getxattr_out out{};
+    EXPECT_EQ(reply.body.size(), sizeof(out));
+    std::memcpy(&out, reply.body.data(), std::min(reply.body.size(), sizeof(out)));
+    return out.size;
+  };
+  EXPECT_EQ(length_of(FUSE_GETXATTR, make_argument(fuse_getxattr_in{}, {"user.a"})), 5u);
+  EXPECT_EQ(length_of(FUSE_LISTXATTR, make_argument(fuse_getxattr_in{})), 7u);
+  const fuse_getxattr_in four{.size = 4, .padding = 0};
+  EXPECT_EQ(served_.kernel().call(FUSE_GETXATTR, ino, make_argument(four, {"user.a"})).error, ERANGE);
+}
+
+TEST_F(Operations, AclsAreNegotiatedIfTheMountIsToHaveThem) {
+  ServedVolume fresh;
+  fresh.connect();
+  FuseServer server(fresh.kernel().server_fd(), fresh.volume(),
+                    {.readers = 1, .on_ready = {}, .hooks = {}, .features = {.xattr = true, .acl = true}});
+  std::thread thread([&] { server.run(); });
+  const auto reply = fresh.kernel().init();
+  fresh.kernel().disconnect();
+  thread.join();
+  ASSERT_EQ(reply.error, 0);
+  fuse_init_out out{};
+  std::memcpy(&out, reply.body.data(), sizeof(out));
+  EXPECT_EQ(out.flags & (FUSE_POSIX_ACL | FUSE_DONT_MASK), uint32_t(FUSE_POSIX_ACL | FUSE_DONT_MASK));
+}
+
+TEST_F(Operations, TheUmaskCountsForNewFilesAndNotForSymlinks) {
+  fuse_mknod_in argument{};
+  argument.mode = S_IFREG | 0666;
+  argument.umask = 027;
+  ASSERT_EQ(served_.kernel().call(FUSE_MKNOD, kRoot, make_argument(argument, {"file"})).error, 0);
+  EXPECT_EQ(caller().lookup(kRoot, "file")->attr.mode, uint32_t(S_IFREG | 0640));
+  const fuse_mkdir_in directory{.mode = 0777, .umask = 077};
+  ASSERT_EQ(served_.kernel().call(FUSE_MKDIR, kRoot, make_argument(directory, {"directory"})).error, 0);
+  EXPECT_EQ(caller().lookup(kRoot, "directory")->attr.mode, uint32_t(S_IFDIR | 0700));
+  EXPECT_EQ(caller().symlink(kRoot, "link", "target")->attr.mode, uint32_t(S_IFLNK | 0777));
 }
 
 TEST_F(Operations, AccessIsAnsweredFromTheMode) {

@@ -14,6 +14,7 @@ namespace ztmpfs {
 namespace {
 
 constexpr size_t kCapacity = 65536;
+constexpr RequestFeatures kXattrs{.xattr = true};
 
 std::vector<std::byte> make_request(uint32_t opcode, std::string_view argument) {
   fuse_in_header header{};
@@ -57,9 +58,9 @@ TEST(RequestCheck, EachArgumentMustBeThereInFull) {
     if (info == nullptr || !info->served || info->fixed_size == 0) continue;
     const std::string argument(info->fixed_size - 1u, '\0');
     const auto expected = info->answered ? RequestVerdict::kMalformed : RequestVerdict::kDrop;
-    EXPECT_EQ(check_request(make_request(opcode, argument), kCapacity), expected) << info->name;
+    EXPECT_EQ(check_request(make_request(opcode, argument), kCapacity, kXattrs), expected) << info->name;
     const std::string names(info->names * 2u, '\0');
-    EXPECT_EQ(check_request(make_request(opcode, argument + '\0' + names), kCapacity), RequestVerdict::kServe)
+    EXPECT_EQ(check_request(make_request(opcode, argument + '\0' + names), kCapacity, kXattrs), RequestVerdict::kServe)
         << info->name;
   }
 }
@@ -86,6 +87,37 @@ TEST(RequestCheck, ABatchOfForgetsMustBringItsItems) {
             RequestVerdict::kDrop);
   EXPECT_EQ(check_request(make_request(FUSE_BATCH_FORGET, bytes_of(two) + bytes_of(item) + bytes_of(item)), kCapacity),
             RequestVerdict::kServe);
+}
+
+TEST(RequestCheck, ASetxattrMustBringItsValue) {
+  const auto request = [](std::initializer_list<uint32_t> argument, const std::string& rest) {
+    return make_request(
+        FUSE_SETXATTR,
+        std::string(reinterpret_cast<const char*>(std::data(argument)), argument.size() * sizeof(uint32_t)) + rest);
+  };
+  const std::string name("user.a\0", 7);
+  EXPECT_EQ(check_request(request({4, 0}, name + "abc"), kCapacity, kXattrs), RequestVerdict::kMalformed);
+  EXPECT_EQ(check_request(request({4, 0}, name + "abcd"), kCapacity, kXattrs), RequestVerdict::kServe);
+  EXPECT_EQ(check_request(request({~0u, 0}, name + "abcd"), kCapacity, kXattrs), RequestVerdict::kMalformed);
+  EXPECT_EQ(check_request(request({0, 0}, "user.a"), kCapacity, kXattrs), RequestVerdict::kMalformed);
+  // With the longer argument the name begins later.
+  constexpr RequestFeatures kLong{.xattr = true, .acl = true, .long_setxattr = true};
+  EXPECT_EQ(check_request(request({4, 0}, name + "abcd"), kCapacity, kLong), RequestVerdict::kMalformed);
+  EXPECT_EQ(check_request(request({4, 0, 1, 0}, name + "abcd"), kCapacity, kLong), RequestVerdict::kServe);
+  EXPECT_EQ(check_request(request({5, 0, 1, 0}, name + "abcd"), kCapacity, kLong), RequestVerdict::kMalformed);
+}
+
+TEST(RequestCheck, XattrsMustFitTheReplyBuffer) {
+  for (const uint32_t opcode : {FUSE_GETXATTR, FUSE_LISTXATTR}) {
+    fuse_getxattr_in argument{.size = kCapacity, .padding = 0};
+    const std::string name("user.a\0", 7);
+    EXPECT_EQ(check_request(make_request(opcode, bytes_of(argument) + name), kCapacity, kXattrs),
+              RequestVerdict::kServe);
+    EXPECT_EQ(check_request(make_request(opcode, bytes_of(argument) + name), kCapacity), RequestVerdict::kUnsupported);
+    ++argument.size;
+    EXPECT_EQ(check_request(make_request(opcode, bytes_of(argument) + name), kCapacity, kXattrs),
+              RequestVerdict::kMalformed);
+  }
 }
 
 TEST(RequestCheck, AReadMustFitTheReplyBuffer) {

@@ -35,6 +35,13 @@ fuse_read_in read_argument(uint64_t offset, uint32_t size) {
   return argument;
 }
 
+constexpr fuse_getxattr_in kXattrRoom{.size = 65536, .padding = 0};
+
+Result<std::string> to_text(const FakeKernel::Reply& reply) {
+  if (reply.error != 0) return fail(static_cast<std::errc>(reply.error));
+  return std::string(reinterpret_cast<const char*>(reply.body.data()), reply.body.size());
+}
+
 }  // namespace
 
 std::vector<std::byte> make_names(std::initializer_list<std::string_view> names) {
@@ -142,11 +149,7 @@ Result<fuse_attr> FakeCaller::truncate(uint64_t ino, uint64_t size) const {
   return setattr(ino, change);
 }
 
-Result<std::string> FakeCaller::readlink(uint64_t ino) const {
-  const auto reply = kernel_.call(FUSE_READLINK, ino, {});
-  if (reply.error != 0) return fail(static_cast<std::errc>(reply.error));
-  return std::string(reinterpret_cast<const char*>(reply.body.data()), reply.body.size());
-}
+Result<std::string> FakeCaller::readlink(uint64_t ino) const { return to_text(kernel_.call(FUSE_READLINK, ino, {})); }
 
 Result<std::vector<std::byte>> FakeCaller::read(uint64_t ino, uint64_t offset, uint32_t size) const {
   auto reply = kernel_.call(FUSE_READ, ino, make_argument(read_argument(offset, size)));
@@ -192,6 +195,26 @@ Result<uint32_t> FakeCaller::copy_file_range(uint64_t from, uint64_t from_offset
   const auto result = to_result<fuse_write_out>(kernel_.call(FUSE_COPY_FILE_RANGE, from, make_argument(argument)));
   if (!result) return fail(result.error());
   return result->size;
+}
+
+Result<void> FakeCaller::setxattr(uint64_t ino, std::string_view name, std::string_view value, uint32_t flags) const {
+  const std::array<uint32_t, 2> argument{uint32_t(value.size()), flags};  // as long as without FUSE_SETXATTR_EXT
+  auto bytes = make_argument(argument, {name});
+  const auto data = std::as_bytes(std::span(value));
+  bytes.insert(bytes.end(), data.begin(), data.end());
+  return to_result(kernel_.call(FUSE_SETXATTR, ino, bytes));
+}
+
+Result<void> FakeCaller::removexattr(uint64_t ino, std::string_view name) const {
+  return to_result(kernel_.call(FUSE_REMOVEXATTR, ino, make_names({name})));
+}
+
+Result<std::string> FakeCaller::getxattr(uint64_t ino, std::string_view name) const {
+  return to_text(kernel_.call(FUSE_GETXATTR, ino, make_argument(kXattrRoom, {name})));
+}
+
+Result<std::string> FakeCaller::listxattr(uint64_t ino) const {
+  return to_text(kernel_.call(FUSE_LISTXATTR, ino, make_argument(kXattrRoom)));
 }
 
 Result<std::vector<FakeCaller::Entry>> FakeCaller::readdir(uint64_t ino, uint64_t cookie, uint32_t size) const {

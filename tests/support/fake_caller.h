@@ -48,6 +48,12 @@ class FakeCaller {
   Result<uint64_t> seek(uint64_t ino, uint64_t offset, uint32_t whence) const;
   Result<uint32_t> copy_file_range(uint64_t from, uint64_t from_offset, uint64_t to, uint64_t to_offset,
                                    uint64_t length) const;
+  Result<void> setxattr(uint64_t ino, std::string_view name, std::string_view value, uint32_t flags = 0) const;
+  Result<void> removexattr(uint64_t ino, std::string_view name) const;
+  /// The value.
+  Result<std::string> getxattr(uint64_t ino, std::string_view name) const;
+  /// The names, a NUL behind each.
+  Result<std::string> listxattr(uint64_t ino) const;
   /// One request's worth of entries.
   Result<std::vector<Entry>> readdir(uint64_t ino, uint64_t cookie, uint32_t size) const;
   Result<std::vector<Entry>> readdirplus(uint64_t ino, uint64_t cookie, uint32_t size) const;

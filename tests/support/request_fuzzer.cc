@@ -48,8 +48,11 @@ bool take_reply(int fd) {
 }  // namespace
 
 RequestFuzzer::RequestFuzzer() : replies_(::memfd_create("replies", MFD_CLOEXEC)) {
-  volume_ = std::make_unique<Volume>(ImageFiles::create(fake_kernel_geometry()), small_volume(), clock_);
-  reader_ = std::make_unique<Reader>(replies_.get(), volume_->image(), 0, volume_->fs(), hooks_);
+  VolumeOptions options = small_volume();
+  options.root.acl = true;
+  volume_ = std::make_unique<Volume>(ImageFiles::create(fake_kernel_geometry()), options, clock_);
+  reader_ = std::make_unique<Reader>(replies_.get(), volume_->image(), 0, volume_->fs(), hooks_,
+                                     RequestFeatures{.xattr = true, .acl = true});
   fuse_init_in argument{};
   argument.major = FUSE_KERNEL_VERSION;
   argument.minor = FUSE_KERNEL_MINOR_VERSION;
@@ -71,7 +74,7 @@ void RequestFuzzer::feed(std::span<const uint8_t> input) {
   const auto request = space.first(bytes.size());
   if (request.size() >= sizeof(fuse_in_header)) put_right(request, input[0]);
   bool is_answerable = false;
-  if (check_request(request, reader_->slot().transfer_max()) != RequestVerdict::kDrop) {
+  if (check_request(request, reader_->slot().transfer_max(), reader_->features()) != RequestVerdict::kDrop) {
     const OpcodeInfo* info = opcode_info(reader_->slot().header().opcode);
     is_answerable = info == nullptr || info->answered;
   }

@@ -15,7 +15,12 @@ ImageGeometry fake_kernel_geometry() {
 }
 
 FuseServer::Options busy_readers(RequestHooks hooks) {
-  return {.readers = 2, .long_transfer = 0, .attempts_max = 3, .on_ready = {}, .hooks = std::move(hooks)};
+  return {.readers = 2,
+          .long_transfer = 0,
+          .attempts_max = 3,
+          .on_ready = {},
+          .hooks = std::move(hooks),
+          .features = {.xattr = true}};
 }
 
 VolumeOptions small_volume() {

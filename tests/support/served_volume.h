@@ -18,7 +18,7 @@ ImageGeometry fake_kernel_geometry();
 /// A volume that takes 256 MiB at most, and no thread until it is started.
 VolumeOptions small_volume();
 
-/// Two readers that serve at the same time, whatever the requests.
+/// Two readers that serve at the same time, whatever the requests, xattrs among them.
 FuseServer::Options busy_readers(RequestHooks hooks = {});
 
 /// A volume in this process, served to a FakeKernel. The server can be replaced while the volume stays, which is what
