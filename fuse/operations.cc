@@ -16,11 +16,6 @@ namespace {
 
 constexpr unsigned kTransferMax = 1024 * 1024;  // of one WRITE or READ; libfuse 3.14's session takes no more
 constexpr unsigned kBackgroundMax = 64;
-#ifdef FUSE_CAP_SETXATTR_EXT
-constexpr uint64_t kLongSetxattr = uint64_t(FUSE_CAP_SETXATTR_EXT);
-#else
-constexpr uint64_t kLongSetxattr = 0;
-#endif
 
 // ATOMIC_O_TRUNC without OPEN requests would lose truncations; AUTO_INVAL_DATA and WRITEBACK_CACHE cost requests;
 // locks are the kernel's own; data moves by one copy, not by splicing.
@@ -28,7 +23,7 @@ void set_wishes(fuse_conn_info* connection, const RequestFeatures& features) {
   uint64_t wishes = FUSE_CAP_ASYNC_READ | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |
                     FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_EXPLICIT_INVAL_DATA | FUSE_CAP_EXPORT_SUPPORT;
   // ACLs: the kernel checks them, we apply the umask, since only directories without a default ACL have one.
-  if (features.acl) wishes |= FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK | kLongSetxattr;
+  if (features.acl) wishes |= FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK;
 #if FUSE_USE_VERSION >= FUSE_MAKE_VERSION(3, 17)
   fuse_unset_feature_flag(connection, ~uint64_t(0));
   fuse_set_feature_flag(connection, connection->capable_ext & wishes);
@@ -44,7 +39,7 @@ void init(void* userdata, fuse_conn_info* connection) {
   connection->max_write = std::min(kTransferMax, unsigned(reader.slot().transfer_max()));
   connection->max_background = kBackgroundMax;
   connection->congestion_threshold = kBackgroundMax * 3 / 4;
-  reader.note_initialized((connection->want & kLongSetxattr) != 0);
+  reader.note_initialized();
 }
 
 void lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {

@@ -80,8 +80,11 @@ void Reader::initialize(std::span<const std::byte> init, bool is_new) {
   if (!is_new) header->unique = kReplayUnique;
   has_replied_ = false;
   is_mute_ = !is_new;
-  // libfuse 3.14 takes the wish for parallel lookups, but does not pass it on (3.18 does).
-  init_flags_ = reinterpret_cast<fuse_init_in*>(header + 1)->flags & FUSE_PARALLEL_DIROPS;
+  // libfuse 3.14 takes the wish for parallel lookups, but does not pass it on (3.18 does); and knows no longer
+  // SETXATTR.
+  const uint32_t wanted = FUSE_PARALLEL_DIROPS | (features_.acl ? FUSE_SETXATTR_EXT : 0);
+  init_flags_ = reinterpret_cast<fuse_init_in*>(header + 1)->flags & wanted;
+  features_.long_setxattr = (init_flags_ & FUSE_SETXATTR_EXT) != 0;
   fuse_buf buffer{};
   buffer.mem = request.data();
   buffer.size = request.size();

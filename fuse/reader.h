@@ -60,10 +60,7 @@ class Reader {
   bool has_replied() const { return has_replied_; }
   const RequestFeatures& features() const { return features_; }
   /// The session has taken our settings.
-  void note_initialized(bool long_setxattr) {
-    is_initialized_ = true;
-    features_.long_setxattr = long_setxattr;
-  }
+  void note_initialized() { is_initialized_ = true; }
 
  private:
   struct SessionDeleter {

@@ -1,7 +1,7 @@
 // Handlers of extended attributes: SETXATTR, GETXATTR, LISTXATTR, REMOVEXATTR.
 #include <linux/fuse.h>
 
-#include <optional>
+#include <string_view>
 
 #include "fuse/operations.h"
 #include "fuse/serve.h"
@@ -10,18 +10,21 @@ namespace ztmpfs {
 
 namespace {
 
-// libfuse does not hand this flag on: it is read where the request lies.
-std::optional<bool> kills_sgid(const Reader& reader) {
-  if (!reader.features().long_setxattr) return std::nullopt;
-  const auto* argument = reinterpret_cast<const fuse_setxattr_in*>(&reader.slot().header() + 1);
-  return (argument->setxattr_flags & FUSE_SETXATTR_ACL_KILL_SGID) != 0;
+// Decoded where the request lies: libfuse does not hand on the flags of the longer argument, and versions differ in
+// where they look for the name. check_request() has seen that it is all there.
+XattrAssignment assignment_of(const Reader& reader) {
+  const auto* bytes = reinterpret_cast<const std::byte*>(&reader.slot().header() + 1);
+  const auto* argument = reinterpret_cast<const fuse_setxattr_in*>(bytes);
+  const bool is_long = reader.features().long_setxattr;
+  bytes += is_long ? sizeof(fuse_setxattr_in) : FUSE_COMPAT_SETXATTR_IN_SIZE;
+  const std::string_view name(reinterpret_cast<const char*>(bytes));
+  XattrAssignment what{.name = name, .value = {bytes + name.size() + 1, argument->size}, .flags = argument->flags};
+  if (is_long) what.kills_sgid = (argument->setxattr_flags & FUSE_SETXATTR_ACL_KILL_SGID) != 0;
+  return what;
 }
 
-void setxattr(fuse_req_t request, fuse_ino_t ino, const char* name, const char* value, size_t size, int flags) {
-  const XattrAssignment what{.name = name,
-                             .value = {reinterpret_cast<const std::byte*>(value), size},
-                             .flags = uint32_t(flags),
-                             .kills_sgid = kills_sgid(reader_of(request))};
+void setxattr(fuse_req_t request, fuse_ino_t ino, const char*, const char*, size_t, int) {
+  const XattrAssignment what = assignment_of(reader_of(request));
   serve_done(request, [&](FileSystem& fs, Operation& operation) { return fs.set_xattr(operation, ino, what); });
 }
 

@@ -49,9 +49,10 @@ TEST_F(Operations, InitAsksForWhatSavesRequestsAndNotForWhatLosesData) {
   for (const uint32_t wanted : {FUSE_PARALLEL_DIROPS, FUSE_DO_READDIRPLUS, FUSE_READDIRPLUS_AUTO, FUSE_CACHE_SYMLINKS,
                                 FUSE_ASYNC_READ, FUSE_EXPLICIT_INVAL_DATA, FUSE_EXPORT_SUPPORT, FUSE_MAX_PAGES})
     EXPECT_EQ(out.flags & wanted, wanted);
-  for (const uint32_t unwanted : {FUSE_ATOMIC_O_TRUNC, FUSE_AUTO_INVAL_DATA, FUSE_WRITEBACK_CACHE, FUSE_POSIX_LOCKS,
-                                  FUSE_FLOCK_LOCKS, FUSE_SPLICE_READ, FUSE_SPLICE_WRITE, FUSE_SPLICE_MOVE,
-                                  FUSE_HANDLE_KILLPRIV, FUSE_HANDLE_KILLPRIV_V2, FUSE_DONT_MASK, FUSE_POSIX_ACL})
+  for (const uint32_t unwanted :
+       {FUSE_ATOMIC_O_TRUNC, FUSE_AUTO_INVAL_DATA, FUSE_WRITEBACK_CACHE, FUSE_POSIX_LOCKS, FUSE_FLOCK_LOCKS,
+        FUSE_SPLICE_READ, FUSE_SPLICE_WRITE, FUSE_SPLICE_MOVE, FUSE_HANDLE_KILLPRIV, FUSE_HANDLE_KILLPRIV_V2,
+        FUSE_DONT_MASK, FUSE_POSIX_ACL, FUSE_SETXATTR_EXT})
     EXPECT_EQ(out.flags & unwanted, 0u) << unwanted;
   EXPECT_EQ(out.max_write, FakeKernel::kTransferMax);
   EXPECT_EQ(out.max_pages, FakeKernel::kTransferMax / 4096);
@@ -323,7 +324,8 @@ TEST_F(Operations, AclsAreNegotiatedIfTheMountIsToHaveThem) {
   ASSERT_EQ(reply.error, 0);
   fuse_init_out out{};
   std::memcpy(&out, reply.body.data(), sizeof(out));
-  EXPECT_EQ(out.flags & (FUSE_POSIX_ACL | FUSE_DONT_MASK), uint32_t(FUSE_POSIX_ACL | FUSE_DONT_MASK));
+  for (const uint32_t wanted : {FUSE_POSIX_ACL, FUSE_DONT_MASK, FUSE_SETXATTR_EXT})
+    EXPECT_EQ(out.flags & wanted, wanted) << wanted;
 }
 
 TEST_F(Operations, TheUmaskCountsForNewFilesAndNotForSymlinks) {

@@ -73,6 +73,44 @@ class MountTest(unittest.TestCase):
         return process.returncode, log
 
 
+class CountingTest(MountTest):
+    """Counts requests, which the daemon does too, in a directory whose parents are warm."""
+
+    options = "size=256M"
+
+    def setUp(self):
+        super().setUp()
+        self.mount(self.options)
+        self.directory = os.path.join(self.mountpoint, "d/e")
+        os.makedirs(self.directory)
+        # What the kernel asks once per mount: whether open, flush, getxattr and the like are served at all.
+        write_file(self.path("warm"), b"x")
+        read_file(self.path("warm"))
+        os.listdir(self.directory)
+        os.unlink(self.path("warm"))
+
+    def tearDown(self):
+        self.unmount()
+
+    def path(self, name):
+        return os.path.join(self.directory, name)
+
+    def requests(self, operation):
+        before = self.place.control("stats")["requests"]
+        operation()
+        after = self.place.control("stats")["requests"]
+        counts = {name: count - before.get(name, 0) for name, count in after.items()}
+        return {name: count for name, count in counts.items() if count and "FORGET" not in name}
+
+    def assert_requests(self, operation, **expected):
+        self.assertEqual(self.requests(operation), expected)
+
+    def create(self, name):
+        fd = os.open(self.path(name), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        os.write(fd, bytes(4096))
+        os.close(fd)
+
+
 def main(document):
     """Runs the test cases of the program; `document` tells how it is used."""
     if len(sys.argv) < 2:

@@ -15,7 +15,7 @@ import time
 
 import mount_case
 import mounting
-from mount_case import MIB, MountTest, read_file, read_uncached, read_with_syscalls, write_file
+from mount_case import MIB, CountingTest, MountTest, read_file, read_uncached, read_with_syscalls, write_file
 
 STATS_KEYS = {
     "orig_data_size", "compr_data_size", "mem_used_total", "mem_limit", "mem_used_max", "same_pages", "huge_pages",
@@ -395,40 +395,8 @@ class Control(MountTest):
         return sum(memfds.values()) + anonymous
 
 
-class RequestsPerOperation(MountTest):
-    """Counted by the daemon, with warm parents, on a mount of root's that only root may enter (DESIGN: FUSE)."""
-
-    def setUp(self):
-        super().setUp()
-        self.mount()
-        self.directory = os.path.join(self.mountpoint, "d/e")
-        os.makedirs(self.directory)
-        # What the kernel asks once per mount: whether open, flush, getxattr and the like are served at all.
-        write_file(self.path("warm"), b"x")
-        read_file(self.path("warm"))
-        os.listdir(self.directory)
-        os.unlink(self.path("warm"))
-
-    def tearDown(self):
-        self.unmount()
-
-    def path(self, name):
-        return os.path.join(self.directory, name)
-
-    def requests(self, operation):
-        before = self.place.control("stats")["requests"]
-        operation()
-        after = self.place.control("stats")["requests"]
-        counts = {name: count - before.get(name, 0) for name, count in after.items()}
-        return {name: count for name, count in counts.items() if count and "FORGET" not in name}
-
-    def assert_requests(self, operation, **expected):
-        self.assertEqual(self.requests(operation), expected)
-
-    def create(self, name):
-        fd = os.open(self.path(name), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-        os.write(fd, bytes(4096))
-        os.close(fd)
+class RequestsPerOperation(CountingTest):
+    """With warm parents, on a mount of root's that only root may enter (DESIGN: FUSE)."""
 
     def test_create_write_close_is_three(self):
         self.assert_requests(lambda: self.create("a"), LOOKUP=1, CREATE=1, WRITE=1)
