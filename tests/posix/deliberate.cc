@@ -1,0 +1,56 @@
+#include "tests/posix/deliberate.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdint>
+
+namespace ztmpfs {
+
+namespace {
+
+// A number, or INT64_MAX for what is none: "no data any more" lies behind all data.
+int64_t number(std::string_view text) {
+  int64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc() && end == text.data() + text.size() ? value : INT64_MAX;
+}
+
+bool is_number_or_end(std::string_view text) { return text == "ENXIO" || number(text) != INT64_MAX; }
+
+bool tells_data_earlier(std::string_view ours, std::string_view reference) {
+  return is_number_or_end(ours) && is_number_or_end(reference) && number(ours) < number(reference);
+}
+
+bool tells_hole_later(std::string_view ours, std::string_view reference) {
+  return is_number_or_end(ours) && is_number_or_end(reference) && number(ours) > number(reference);
+}
+
+// The same letters where the reference's clock could tell.
+bool is_hidden_by_tick(std::string_view ours, std::string_view reference) {
+  return std::ranges::equal(ours, reference, [](char mine, char other) { return mine == other || other == '?'; });
+}
+
+bool is_anything(std::string_view, std::string_view) { return true; }
+
+constexpr Deliberate kDifferences[] = {
+    {"seek_data", "seek", tells_data_earlier, "holes are told in whole blocks of the mount", "Holes"},
+    {"seek_hole", "seek", tells_hole_later, "holes are told in whole blocks of the mount", "Holes"},
+    {"", ".changed", is_hidden_by_tick, "every change has a time of its own, not that of the last clock tick", "Times"},
+    {"", ".fifo.changed", is_anything, "the kernel does not tell us of writing into a FIFO", "FIFOs"},
+    {"", ".fifo.times", is_anything, "the kernel does not tell us of writing into a FIFO", "FIFOs"},
+    {"", ".fifo.set", is_anything, "the kernel does not tell us of writing into a FIFO", "FIFOs"},
+};
+
+}  // namespace
+
+std::span<const Deliberate> deliberate_differences() { return kDifferences; }
+
+const Deliberate* find_deliberate(const Difference& difference) {
+  const auto found = std::ranges::find_if(kDifferences, [&](const Deliberate& entry) {
+    return (entry.operation.empty() || entry.operation == difference.operation) &&
+           difference.label.ends_with(entry.label) && entry.allows(difference.ours, difference.reference);
+  });
+  return found == std::end(kDifferences) ? nullptr : &*found;
+}
+
+}  // namespace ztmpfs

@@ -1,0 +1,144 @@
+// Where contents lie and where they do not: sizes, allocation, holes, copies.
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "tests/posix/operations.h"
+
+namespace ztmpfs {
+
+namespace {
+
+void truncate(Call& call) {
+  const Path path = call.path();
+  const int64_t size = call.offset();
+  call.describe("truncate({}, {})", path.shown, size);
+  call.watch("file", path);
+  call.begin();
+  // truncate(2) has no *at(): through the descriptor's name in /proc.
+  const std::string name = fmt::format("/proc/self/fd/{:/>6}/{}", path.directory, path.text);
+  call.result("truncate", ::truncate(name.c_str(), size));
+}
+
+void ftruncate(Call& call) {
+  const size_t slot = call.slot();
+  const int64_t size = call.offset();
+  call.describe("ftruncate([{}], {})", slot, size);
+  call.watch("file", call.fd(slot));
+  call.begin();
+  call.result("ftruncate", ::ftruncate(call.fd(slot), size));
+}
+
+int fallocate_mode(Random& random) {
+  if (random.chance(90)) {
+    constexpr int kPunch = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+    return random.pick({0, 0, FALLOC_FL_KEEP_SIZE, kPunch, kPunch, kPunch});
+  }
+  return random.pick({FALLOC_FL_PUNCH_HOLE, FALLOC_FL_COLLAPSE_RANGE, FALLOC_FL_INSERT_RANGE, FALLOC_FL_UNSHARE_RANGE,
+                      FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, 1 << 20, -1});
+}
+
+// Allocation takes memory: short ranges, or such as nobody has room for.
+void fallocate(Call& call) {
+  const size_t slot = call.slot();
+  const int mode = fallocate_mode(call.random());
+  const int64_t offset = call.offset();
+  const int64_t length =
+      call.random().chance(95) ? int64_t(call.length()) : call.random().pick<int64_t>({-1, INT64_MAX, 1L << 50});
+  call.describe("fallocate([{}], {:#x}, {}, {})", slot, mode, offset, length);
+  call.watch("file", call.fd(slot));
+  call.begin();
+  call.result("fallocate", ::fallocate(call.fd(slot), mode, offset, length));
+}
+
+// tmpfs does not know FALLOC_FL_ZERO_RANGE: there, what it should come to is done by hand.
+void zero_range(Call& call) {
+  const size_t slot = call.slot();
+  const int64_t offset = int64_t(call.random().below(100'000));
+  const int64_t length = 1 + int64_t(call.random().below(50'000));
+  const bool keeps_size = call.random().chance(50);
+  call.describe("fallocate([{}], ZERO_RANGE{}, {}, {})", slot, keeps_size ? "|KEEP_SIZE" : "", offset, length);
+  const int fd = call.fd(slot);
+  struct stat status{};
+  if (::fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) return;
+  const int access = ::fcntl(fd, F_GETFL) & (O_ACCMODE | O_PATH);
+  if (access != O_RDWR && access != O_WRONLY) return;
+  const int keep = keeps_size ? FALLOC_FL_KEEP_SIZE : 0;
+  if (!call.world().is_reference()) {
+    call.result("fallocate", ::fallocate(fd, FALLOC_FL_ZERO_RANGE | keep, offset, length));
+  } else {
+    const int punched = ::fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length);
+    call.result("fallocate", punched == 0 ? ::fallocate(fd, keep, offset, length) : punched);
+  }
+  call.watch("file", fd);
+}
+
+bool is_zero(int fd, int64_t begin, int64_t end) {
+  constexpr int64_t kLooked = 256 * 1024;
+  std::string buffer(size_t(std::min(kLooked, std::max<int64_t>(end - begin, 0))), '\0');
+  for (const int64_t from : {begin, end - int64_t(buffer.size())}) {
+    const ssize_t length = ::pread(fd, buffer.data(), buffer.size(), from);
+    const auto* last = buffer.data() + std::max<ssize_t>(length, 0);
+    if (std::any_of(static_cast<const char*>(buffer.data()), last, [](char byte) { return byte != 0; })) return false;
+  }
+  return true;
+}
+
+// Where data and holes begin is up to the file system, as long as what it calls a hole reads as zeros.
+void seek_space(Call& call, int whence) {
+  const size_t slot = call.slot();
+  const int64_t offset = call.offset();
+  const int fd = call.fd(slot);
+  struct stat status{};
+  if (::fstat(fd, &status) != 0 || S_ISDIR(status.st_mode)) return;
+  call.describe("lseek([{}], {}, {}) of {} bytes", slot, offset, whence == SEEK_DATA ? "SEEK_DATA" : "SEEK_HOLE",
+                status.st_size);
+  call.begin();
+  const int64_t found = call.result("seek", ::lseek(fd, offset, whence));
+  const bool is_readable = (::fcntl(fd, F_GETFL) & O_PATH) == 0 && (::fcntl(fd, F_GETFL) & O_ACCMODE) != O_WRONLY;
+  if (found >= 0 && S_ISREG(status.st_mode)) {
+    call.trace().add("found", found >= offset && found <= status.st_size ? "within" : "outside");
+    const bool tells_hole = whence == SEEK_DATA && is_readable;
+    if (tells_hole) call.trace().add("hole", is_zero(fd, offset, found) ? "zeros" : "data");
+  } else if (errno == ENXIO && offset >= 0 && offset < status.st_size && is_readable) {
+    call.trace().add("found", is_zero(fd, offset, status.st_size) ? "within" : "data to the end");
+    call.trace().add("hole", "zeros");
+  }
+  if (S_ISREG(status.st_mode)) ::lseek(fd, 0, SEEK_SET);
+}
+
+void seek_data(Call& call) { seek_space(call, SEEK_DATA); }
+void seek_hole(Call& call) { seek_space(call, SEEK_HOLE); }
+
+void copy_file_range(Call& call) {
+  const size_t from = call.slot();
+  const size_t to = call.slot();
+  off64_t source = call.offset();
+  off64_t target = call.offset();
+  const size_t length = call.random().chance(98) ? call.length() : SIZE_MAX;
+  const unsigned flags = call.random().chance(3) ? 1 : 0;
+  const bool uses_positions = call.random().chance(30);
+  call.describe("copy_file_range([{}], {}, [{}], {}, {}, {})", from, uses_positions ? -1 : source, to,
+                uses_positions ? -1 : target, length, flags);
+  call.watch("source", call.fd(from));
+  call.watch("target", call.fd(to));
+  call.begin();
+  call.result("copy", ::copy_file_range(call.fd(from), uses_positions ? nullptr : &source, call.fd(to),
+                                        uses_positions ? nullptr : &target, length, flags));
+  if (uses_positions) return;
+  call.trace().add("offsets", fmt::format("{} {}", source, target));
+}
+
+constexpr OperationKind kOperations[] = {
+    {"truncate", 20, truncate},    {"ftruncate", 25, ftruncate}, {"fallocate", 20, fallocate},
+    {"zero_range", 6, zero_range}, {"seek_data", 8, seek_data},  {"seek_hole", 8, seek_hole},
+    {"copy", 20, copy_file_range},
+};
+
+}  // namespace
+
+std::span<const OperationKind> space_operations() { return kOperations; }
+
+}  // namespace ztmpfs
