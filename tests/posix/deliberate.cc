@@ -3,26 +3,27 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdint>
+#include <optional>
 
 namespace ztmpfs {
 
 namespace {
 
-// A number, or INT64_MAX for what is none: "no data any more" lies behind all data.
-int64_t number(std::string_view text) {
-  int64_t value = 0;
+// What lseek(2) has found; "no data any more" lies behind all data.
+std::optional<uint64_t> place(std::string_view text) {
+  if (text == "ENXIO") return UINT64_MAX;
+  uint64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return error == std::errc() && end == text.data() + text.size() ? value : INT64_MAX;
+  const bool is_number = error == std::errc() && end == text.data() + text.size();
+  return is_number ? std::optional(value) : std::nullopt;
 }
 
-bool is_number_or_end(std::string_view text) { return text == "ENXIO" || number(text) != INT64_MAX; }
-
 bool tells_data_earlier(std::string_view ours, std::string_view reference) {
-  return is_number_or_end(ours) && is_number_or_end(reference) && number(ours) < number(reference);
+  return place(ours) && place(reference) && *place(ours) < *place(reference);
 }
 
 bool tells_hole_later(std::string_view ours, std::string_view reference) {
-  return is_number_or_end(ours) && is_number_or_end(reference) && number(ours) > number(reference);
+  return place(ours) && place(reference) && *place(ours) > *place(reference);
 }
 
 // The same letters where the reference's clock could tell.

@@ -96,15 +96,16 @@ void seek_space(Call& call, int whence) {
   call.describe("lseek([{}], {}, {}) of {} bytes", slot, offset, whence == SEEK_DATA ? "SEEK_DATA" : "SEEK_HOLE",
                 status.st_size);
   call.begin();
-  const int64_t found = call.result("seek", ::lseek(fd, offset, whence));
-  const bool is_readable = (::fcntl(fd, F_GETFL) & O_PATH) == 0 && (::fcntl(fd, F_GETFL) & O_ACCMODE) != O_WRONLY;
-  if (found >= 0 && S_ISREG(status.st_mode)) {
-    call.trace().add("found", found >= offset && found <= status.st_size ? "within" : "outside");
+  const int64_t found = ::lseek(fd, offset, whence);
+  const bool is_end = found < 0 && errno == ENXIO && offset >= 0 && offset < status.st_size;
+  call.result("seek", found);
+  if (S_ISREG(status.st_mode) && (found >= 0 || is_end)) {
+    const int64_t end = is_end ? status.st_size : found;
+    const int flags = ::fcntl(fd, F_GETFL);
+    const bool is_readable = (flags & O_PATH) == 0 && (flags & O_ACCMODE) != O_WRONLY;
+    call.trace().add("found", end >= offset && end <= status.st_size ? "within" : "outside");
     const bool tells_hole = whence == SEEK_DATA && is_readable;
-    if (tells_hole) call.trace().add("hole", is_zero(fd, offset, found) ? "zeros" : "data");
-  } else if (errno == ENXIO && offset >= 0 && offset < status.st_size && is_readable) {
-    call.trace().add("found", is_zero(fd, offset, status.st_size) ? "within" : "data to the end");
-    call.trace().add("hole", "zeros");
+    call.trace().add("hole", !tells_hole || is_zero(fd, offset, end) ? "zeros" : "data");
   }
   if (S_ISREG(status.st_mode)) ::lseek(fd, 0, SEEK_SET);
 }
