@@ -1,6 +1,7 @@
 // Where contents lie and where they do not: sizes, allocation, holes, copies.
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,14 +12,34 @@ namespace ztmpfs {
 
 namespace {
 
+// truncate(2) has no *at(): through the descriptor's name in /proc, which is padded to one length in both worlds.
+std::string full_name(const Path& path) { return fmt::format("/proc/self/fd/{:/>6}/{}", path.directory, path.text); }
+
+// To the size that it has: tmpfs changes the times if the file has pages. Afterwards both have the same times again.
+void truncate_to_same_size(Call& call) {
+  const Path path = call.path();
+  call.describe("truncate({}, its size)", path.shown);
+  call.watch("same", path);
+  const std::string name = full_name(path);
+  struct stat status{};
+  if (::stat(name.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) return;
+  call.begin();
+  const bool is_done = call.result("truncate", ::truncate(name.c_str(), status.st_size)) == 0;
+  call.finish();
+  if (is_done) ::utimensat(path.directory, path.c_str(), nullptr, 0);
+  call.watch("file", path);
+}
+
 void truncate(Call& call) {
   const Path path = call.path();
   const int64_t size = call.offset();
   call.describe("truncate({}, {})", path.shown, size);
+  const std::string name = full_name(path);
+  struct stat status{};
+  // See above.
+  if (::stat(name.c_str(), &status) == 0 && status.st_size == size) return;
   call.watch("file", path);
   call.begin();
-  // truncate(2) has no *at(): through the descriptor's name in /proc.
-  const std::string name = fmt::format("/proc/self/fd/{:/>6}/{}", path.directory, path.text);
   call.result("truncate", ::truncate(name.c_str(), size));
 }
 
@@ -133,9 +154,10 @@ void copy_file_range(Call& call) {
 }
 
 constexpr OperationKind kOperations[] = {
-    {"truncate", 20, truncate},    {"ftruncate", 25, ftruncate}, {"fallocate", 20, fallocate},
-    {"zero_range", 6, zero_range}, {"seek_data", 8, seek_data},  {"seek_hole", 8, seek_hole},
-    {"copy", 20, copy_file_range},
+    {"truncate", 20, truncate},    {"truncate_same", 3, truncate_to_same_size},
+    {"ftruncate", 25, ftruncate},  {"fallocate", 20, fallocate},
+    {"zero_range", 6, zero_range}, {"seek_data", 8, seek_data},
+    {"seek_hole", 8, seek_hole},   {"copy", 20, copy_file_range},
 };
 
 }  // namespace
