@@ -30,6 +30,7 @@ struct Path {
 struct CallOptions {
   bool mixes_identities = false;  ///< each operation is made by one of kIdentities
   bool times = true;              ///< compare times
+  bool has_company = false;       ///< other threads work in the shared directory
   bool sets_ids = true;           ///< modes have suid and sgid bits
 };
 
@@ -47,6 +48,7 @@ class Call {
 
   World& world() { return world_; }
   Random& random() { return random_; }
+  const CallOptions& options() const { return options_; }
   Trace& trace() { return trace_; }
 
   // Arguments.

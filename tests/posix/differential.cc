@@ -134,6 +134,7 @@ int main(int count, char** values) {
   ::signal(SIGPIPE, SIG_IGN);
   ::signal(SIGXFSZ, SIG_IGN);
   become_user(arguments.user);
+  arguments.run.call.has_company = arguments.threads > 1;
   const uint64_t first = arguments.run.seed;
   uint64_t different = 0;
   for (; arguments.run.seed < first + arguments.seeds; ++arguments.run.seed)

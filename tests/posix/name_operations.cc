@@ -44,7 +44,7 @@ std::string link_target(Call& call) {
   switch (random.below(20)) {
     case 0: return "";
     case 1: return ".";
-    case 2: return "../" + call.name();
+    case 2: return (call.options().has_company ? "" : "../") + call.name();
     case 3: return std::string(PATH_MAX - 1, 'z');
     case 4: return std::string(PATH_MAX, 'z');
     case 5: return call.name() + "/";
@@ -53,9 +53,20 @@ std::string link_target(Call& call) {
   }
 }
 
+// Symbolic links in the shared directory would lead to names that other threads use.
+bool brings_link(const Path& from, const Path& to) {
+  if (from.is_shared == to.is_shared) return false;
+  struct stat status{};
+  const auto is_link = [&](const Path& path) {
+    return ::fstatat(path.directory, path.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(status.st_mode);
+  };
+  return is_link(from) || is_link(to);
+}
+
 void symlink(Call& call) {
   const std::string target = link_target(call);
   const Path path = call.path();
+  if (path.is_shared) return;
   call.describe("symlink({}, {})", target.substr(0, 40), path.shown);
   call.watch("link", path);
   call.begin();
@@ -79,6 +90,7 @@ void link(Call& call) {
   const Path from = call.path();
   const Path to = call.path();
   const int flags = call.random().pick({0, 0, 0, AT_SYMLINK_FOLLOW, AT_EMPTY_PATH, 0x8});
+  if (brings_link(from, to)) return;
   call.describe("linkat({}, {}, {:#x})", from.shown, to.shown, flags);
   call.watch("source", from);
   call.watch("target", to);
@@ -92,6 +104,7 @@ void link(Call& call) {
 void link_descriptor(Call& call) {
   const size_t slot = call.slot();
   const Path to = call.path();
+  if (to.is_shared) return;
   const bool by_number = call.random().chance(50);
   call.describe("linkat([{}], {}, {})", slot, to.shown, by_number ? "AT_EMPTY_PATH" : "AT_SYMLINK_FOLLOW");
   call.watch("source", call.fd(slot));
@@ -120,6 +133,7 @@ void rmdir(Call& call) { remove(call, AT_REMOVEDIR, "rmdir"); }
 void rename_with(Call& call, unsigned flags) {
   const Path from = call.path();
   const Path to = call.path();
+  if (brings_link(from, to)) return;
   call.describe("renameat2({}, {}, {:#x})", from.shown, to.shown, flags);
   call.watch("source", from);
   call.watch("target", to);
