@@ -42,6 +42,8 @@ struct SetAttr {
     kAtimeNow = 1 << 6,
     kMtimeNow = 1 << 7,
     kCtime = 1 << 8,
+    kDropPrivileges = 1 << 9,           ///< suid, and sgid as drop_privileges() has it; not of directories
+    kDropPrivilegesAsWriter = 1 << 10,  ///< the same, if the caller owns the file or may write to it
   };
   uint32_t fields = 0;
   uint32_t mode = 0;

@@ -49,19 +49,34 @@ Result<Attr> FileSystem::getattr(uint64_t ino) {
   return attr_of(ino, *inode);
 }
 
-Result<void> FileSystem::access(uint64_t ino, const Caller& caller, uint32_t mask) {
-  const auto attr = getattr(ino);
-  if (!attr) return fail(attr.error());
-  mask &= R_OK | W_OK | X_OK;
-  uint32_t allowed = 0;
+uint32_t FileSystem::unprivileged_mode(const InodeRecord& inode, const Caller& caller) {
+  uint32_t mode = inode.mode & ~uint32_t(S_ISUID);
+  if ((mode & S_ISGID) == 0) return mode;
+  const bool lends_group = (mode & S_IXGRP) != 0;
+  if (lends_group || (caller.uid != 0 && !caller.is_in_group(inode.gid))) mode &= ~uint32_t(S_ISGID);
+  return mode;
+}
+
+void FileSystem::drop_privileges(Transaction& transaction, InodeRecord& inode, const Caller& caller) const {
+  if (caller.uid != 0) transaction.set(inode.mode, unprivileged_mode(inode, caller));
+}
+
+uint32_t FileSystem::permitted(const InodeRecord& inode, const Caller& caller) {
   if (caller.uid == 0) {
-    const bool may_execute = S_ISDIR(attr->mode) || (attr->mode & 0111) != 0;
-    allowed = R_OK | W_OK | (may_execute ? X_OK : 0);
-  } else {
-    const uint32_t shift = caller.uid == attr->uid ? 6 : caller.gid == attr->gid ? 3 : 0;
-    allowed = attr->mode >> shift & 7;
+    const bool may_execute = inode.is_directory() || (inode.mode & 0111) != 0;
+    return R_OK | W_OK | (may_execute ? X_OK : 0);
   }
-  return (mask & ~allowed) == 0 ? Result<void>() : fail(std::errc::permission_denied);
+  if (caller.uid == inode.uid) return inode.mode >> 6 & 7;
+  return inode.mode >> (caller.is_in_group(inode.gid) ? 3 : 0) & 7;
+}
+
+Result<void> FileSystem::access(uint64_t ino, const Caller& caller, uint32_t mask) {
+  const ReaderLock frozen(freeze_);
+  const InodeLockSet locks(inode_locks_, {{ino, InodeLock::kShared}});
+  const InodeRecord* inode = find_inode(ino);
+  if (inode == nullptr) return fail(std::errc(ESTALE));
+  mask &= R_OK | W_OK | X_OK;
+  return (mask & ~permitted(*inode, caller)) == 0 ? Result<void>() : fail(std::errc::permission_denied);
 }
 
 Result<Attr> FileSystem::setattr(Operation& op, uint64_t ino, const SetAttr& change) {
@@ -79,8 +94,12 @@ Result<Attr> FileSystem::setattr(Operation& op, uint64_t ino, const SetAttr& cha
     // What was allocated behind the end goes too, even if the end stays where it is.
     const bool cuts = resizes && (change.size < inode->size || (change.size == inode->size &&
                                                                 store_.has_blocks_behind(ino_index(ino), change.size)));
-    Outcome outcome{
-        .kind = Outcome::kAttr, .unused = 0, .value = 0, .attr = changed(attr_of(ino, *inode), change, now())};
+    Attr before = attr_of(ino, *inode);
+    const bool may_write = op.caller().uid == inode->uid || (permitted(*inode, op.caller()) & W_OK) != 0;
+    const bool drops = (change.fields & SetAttr::kDropPrivileges) != 0 ||
+                       ((change.fields & SetAttr::kDropPrivilegesAsWriter) != 0 && may_write);
+    if (drops && !inode->is_directory()) before.mode = unprivileged_mode(*inode, op.caller());
+    Outcome outcome{.kind = Outcome::kAttr, .unused = 0, .value = 0, .attr = changed(before, change, now())};
     Transaction transaction = op.begin();
     set_attributes(transaction, *inode, outcome.attr);
     if ((change.fields & (SetAttr::kSize | SetAttr::kUid | SetAttr::kGid)) != 0) drop_capability(transaction, *inode);

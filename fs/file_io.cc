@@ -27,20 +27,23 @@ Result<size_t> FileSystem::read(uint64_t ino, uint64_t offset, std::span<std::by
 // When the room runs out midway, the rest is tried once more: to write the whole again may fail at its beginning, and
 // to answer with an error then would deny what has replaced the old contents. Nothing is committed in between, so after
 // a crash the whole request is executed again.
-Result<size_t> FileSystem::write(Operation& op, uint64_t ino, uint64_t offset, std::span<const std::byte> data) {
+Result<size_t> FileSystem::write(Operation& op, uint64_t ino, uint64_t offset, std::span<const std::byte> data,
+                                 Privileges privileges) {
   if (offset > kFileSizeMax - data.size()) return fail(std::errc::file_too_large);
   size_t done = 0;
-  const auto written = write_rest(op, ino, offset, data, done, Full::kIsAnError);
+  const WriteArguments arguments{ino, offset, privileges};
+  const auto written = write_rest(op, arguments, data, done, Full::kIsAnError);
   if (written || written.error() != std::errc::no_space_on_device) return written;
   const bool has_room = on_full_ && on_full_(data.size() - done);
   if (!has_room && done == 0) return written;
-  return write_rest(op, ino, offset, has_room ? data : data.first(done), done, Full::kCutsTheWrite);
+  return write_rest(op, arguments, has_room ? data : data.first(done), done, Full::kCutsTheWrite);
 }
 
 // Writes what is behind the first `done` bytes, and adds to them. Order for a crash: contents, slots, then size and
 // times with the outcome. Until then the request is executed again.
-Result<size_t> FileSystem::write_rest(Operation& op, uint64_t ino, uint64_t offset, std::span<const std::byte> data,
+Result<size_t> FileSystem::write_rest(Operation& op, const WriteArguments& arguments, std::span<const std::byte> data,
                                       size_t& done, Full full) {
+  const auto& [ino, offset, privileges] = arguments;
   const ReaderLock frozen(freeze_);
   while (true) {
     const InodeLockSet locks(inode_locks_, {{ino, InodeLock::kExclusive}});
@@ -61,6 +64,7 @@ Result<size_t> FileSystem::write_rest(Operation& op, uint64_t ino, uint64_t offs
     const Time time = now();
     Transaction transaction = op.begin();
     if (offset + done > inode->size && done > 0) transaction.set(inode->size, offset + done);
+    if (privileges == Privileges::kDrop) transaction.set(inode->mode, unprivileged_mode(*inode, op.caller()));
     set_mtime(transaction, *inode, time);
     set_ctime(transaction, *inode, time);
     drop_capability(transaction, *inode);

@@ -59,6 +59,9 @@ struct XattrAssignment {
   std::optional<bool> kills_sgid = {};
 };
 
+/// What becomes of suid and sgid of a file whose contents change. The transport knows whether the caller may keep them.
+enum class Privileges : uint8_t { kKeep, kDrop };
+
 struct FileSystemOptions {
   uint32_t root_uid = 0;
   uint32_t root_gid = 0;
@@ -128,7 +131,8 @@ class FileSystem {
   Result<std::string> readlink(uint64_t ino);
   Result<size_t> read(uint64_t ino, uint64_t offset, std::span<std::byte> target);
   /// Fewer bytes than asked when the memory cap is reached in the middle; EFBIG past the largest offset.
-  Result<size_t> write(Operation& op, uint64_t ino, uint64_t offset, std::span<const std::byte> data);
+  Result<size_t> write(Operation& op, uint64_t ino, uint64_t offset, std::span<const std::byte> data,
+                       Privileges privileges = Privileges::kKeep);
 
   // Ranges of a regular file (EISDIR, EINVAL for others; ESTALE). EFBIG past the largest offset.
 
@@ -256,6 +260,13 @@ class FileSystem {
   void set_ctime(Transaction& transaction, InodeRecord& inode, const Time& time) const REQUIRES(inode_locks_);
   void change_directory(Transaction& transaction, const DirectoryChange& change, const Time& time)
       REQUIRES(inode_locks_);
+  // The mode that a change of contents or owner by the caller leaves: without suid, and without sgid where that lends
+  // the group's rights or is not the caller's to lend (fs/attr.c, setattr_should_drop_suidgid).
+  static uint32_t unprivileged_mode(const InodeRecord& inode, const Caller& caller);
+  // What the mode lets the caller do: a sum of R_OK, W_OK, X_OK.
+  static uint32_t permitted(const InodeRecord& inode, const Caller& caller);
+  // For requests that do not tell whether the caller may keep them: root may.
+  void drop_privileges(Transaction& transaction, InodeRecord& inode, const Caller& caller) const REQUIRES(inode_locks_);
 
   // namespace.cc: names that come
   Result<Attr> make_inode(Operation& op, uint64_t parent, std::string_view name, const NewInode& what);
@@ -288,13 +299,16 @@ class FileSystem {
 
   // file_io.cc
   enum class Full { kIsAnError, kCutsTheWrite };
-  Result<size_t> write_rest(Operation& op, uint64_t ino, uint64_t offset, std::span<const std::byte> data, size_t& done,
-                            Full full);
+  struct WriteArguments {
+    uint64_t ino;
+    uint64_t offset;
+    Privileges privileges;
+  };
+  Result<size_t> write_rest(Operation& op, const WriteArguments& arguments, std::span<const std::byte> data,
+                            size_t& done, Full full);
 
   // space.cc
   Result<InodeRecord*> find_regular(uint64_t ino) const REQUIRES(inode_locks_);
-  Result<uint64_t> seek(uint64_t ino, uint64_t offset,
-                        const std::function<std::optional<uint64_t>(uint64_t size)>& find);
   Result<void> try_fallocate(Operation& op, uint64_t ino, uint32_t flags, uint64_t offset, uint64_t length);
   Result<void> clear_range(uint64_t ino, uint64_t offset, uint64_t end, BlockStore::Reservation reservation)
       EXCLUDES(inode_locks_);

@@ -91,10 +91,16 @@ void statx(fuse_req_t request, fuse_ino_t ino, int flags, int, fuse_file_info*) 
 }
 #endif
 
+// With HANDLE_KILLPRIV_V2 the kernel says which changes take suid and sgid away (fs/fuse/dir.c, fuse_do_setattr). What
+// else asks for it, above all before a WRITE, comes as a change of nothing (fuse_setattr leaves out the new mode), and
+// the answer tells the kernel the new mode. So does chown(2) to -1 and -1, by anybody: hence the "as writer".
 void setattr(fuse_req_t request, fuse_ino_t ino, struct stat* values, int fields, fuse_file_info*) {
+  SetAttr change = to_set_attr(*values, fields);
+  const uint32_t valid = reader_of(request).slot().argument<fuse_setattr_in>().valid;
+  if (change.fields == 0) change.fields = SetAttr::kDropPrivilegesAsWriter;
+  if ((valid & FATTR_KILL_SUIDGID) != 0) change.fields |= SetAttr::kDropPrivileges;
   serve_change<Attr>(
-      request,
-      [&](FileSystem& fs, Operation& operation) { return fs.setattr(operation, ino, to_set_attr(*values, fields)); },
+      request, [&](FileSystem& fs, Operation& operation) { return fs.setattr(operation, ino, change); },
       [&](const Attr& attr) { reply_attr(request, attr); });
 }
 
@@ -177,8 +183,12 @@ void read(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset, fuse_fi
 
 void write(fuse_req_t request, fuse_ino_t ino, const char* data, size_t size, off_t offset, fuse_file_info*) {
   const std::span bytes(reinterpret_cast<const std::byte*>(data), size);
+  const bool drops = (reader_of(request).slot().argument<fuse_write_in>().write_flags & FUSE_WRITE_KILL_SUIDGID) != 0;
   serve_change<size_t>(
-      request, [&](FileSystem& fs, Operation& operation) { return fs.write(operation, ino, uint64_t(offset), bytes); },
+      request,
+      [&](FileSystem& fs, Operation& operation) {
+        return fs.write(operation, ino, uint64_t(offset), bytes, drops ? Privileges::kDrop : Privileges::kKeep);
+      },
       [&](size_t count) { fuse_reply_write(request, count); });
 }
 

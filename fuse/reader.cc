@@ -80,9 +80,9 @@ void Reader::initialize(std::span<const std::byte> init, bool is_new) {
   if (!is_new) header->unique = kReplayUnique;
   has_replied_ = false;
   is_mute_ = !is_new;
-  // libfuse 3.14 takes the wish for parallel lookups, but does not pass it on (3.18 does); and knows no longer
-  // SETXATTR.
-  const uint32_t wanted = FUSE_PARALLEL_DIROPS | (features_.acl ? FUSE_SETXATTR_EXT : 0);
+  // libfuse 3.14 takes the wish for parallel lookups, but does not pass it on, and does not know the others.
+  const uint32_t wanted =
+      FUSE_PARALLEL_DIROPS | FUSE_HANDLE_KILLPRIV_V2 | (features_.acl ? FUSE_SETXATTR_EXT : 0);
   init_flags_ = reinterpret_cast<fuse_init_in*>(header + 1)->flags & wanted;
   features_.long_setxattr = (init_flags_ & FUSE_SETXATTR_EXT) != 0;
   fuse_buf buffer{};
@@ -116,13 +116,13 @@ size_t Reader::receive() {
 
 void Reader::process(size_t length) {
   const fuse_in_header& header = slot_.header();
-  operation_.emplace(image_, slot_.request(), Caller{.uid = header.uid, .gid = header.gid});
+  operation_.emplace(image_, slot_.request(), Caller{.uid = header.uid, .gid = header.gid, .pid = header.pid});
   answer(length, false);
 }
 
 void Reader::process_again(uint32_t attempts_max) {
   const fuse_in_header& header = slot_.header();
-  operation_.emplace(image_, slot_.request(), Caller{.uid = header.uid, .gid = header.gid});
+  operation_.emplace(image_, slot_.request(), Caller{.uid = header.uid, .gid = header.gid, .pid = header.pid});
   auto& attempts = slot_.request().attempts;
   const uint32_t attempt = attempts.load(std::memory_order_relaxed) + 1;
   attempts.store(attempt, std::memory_order_release);

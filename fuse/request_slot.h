@@ -42,6 +42,11 @@ class RequestSlot {
   size_t transfer_max() const { return buffer_.size() - 2 * kPageSize; }
 
   const fuse_in_header& header() const { return *reinterpret_cast<const fuse_in_header*>(buffer_.data()); }
+  /// The argument structure behind the header, of a request that check_request() has passed.
+  template <class Argument>
+  const Argument& argument() const {
+    return *reinterpret_cast<const Argument*>(buffer_.data() + sizeof(fuse_in_header));
+  }
   /// True if a request was read that is not finished.
   bool is_pending() const { return unique().load(std::memory_order_acquire) != 0; }
   /// Bytes that the request in the slot moves, about: of those that take a range of a file, else 0.

@@ -46,12 +46,13 @@ TEST_F(Operations, InitAsksForWhatSavesRequestsAndNotForWhatLosesData) {
   ASSERT_EQ(reply.error, 0);
   fuse_init_out out{};
   std::memcpy(&out, reply.body.data(), sizeof(out));
-  for (const uint32_t wanted : {FUSE_PARALLEL_DIROPS, FUSE_DO_READDIRPLUS, FUSE_READDIRPLUS_AUTO, FUSE_CACHE_SYMLINKS,
-                                FUSE_ASYNC_READ, FUSE_EXPLICIT_INVAL_DATA, FUSE_EXPORT_SUPPORT, FUSE_MAX_PAGES})
+  for (const uint32_t wanted :
+       {FUSE_PARALLEL_DIROPS, FUSE_DO_READDIRPLUS, FUSE_READDIRPLUS_AUTO, FUSE_CACHE_SYMLINKS, FUSE_ASYNC_READ,
+        FUSE_EXPLICIT_INVAL_DATA, FUSE_EXPORT_SUPPORT, FUSE_MAX_PAGES, FUSE_HANDLE_KILLPRIV_V2})
     EXPECT_EQ(out.flags & wanted, wanted);
   for (const uint32_t unwanted :
        {FUSE_ATOMIC_O_TRUNC, FUSE_AUTO_INVAL_DATA, FUSE_WRITEBACK_CACHE, FUSE_POSIX_LOCKS, FUSE_FLOCK_LOCKS,
-        FUSE_SPLICE_READ, FUSE_SPLICE_WRITE, FUSE_SPLICE_MOVE, FUSE_HANDLE_KILLPRIV, FUSE_HANDLE_KILLPRIV_V2,
+        FUSE_SPLICE_READ, FUSE_SPLICE_WRITE, FUSE_SPLICE_MOVE, FUSE_HANDLE_KILLPRIV,
         FUSE_DONT_MASK, FUSE_POSIX_ACL, FUSE_SETXATTR_EXT})
     EXPECT_EQ(out.flags & unwanted, 0u) << unwanted;
   EXPECT_EQ(out.max_write, FakeKernel::kTransferMax);
@@ -192,6 +193,33 @@ TEST_F(Operations, GetattrAndSetattr) {
   change = {};
   change.valid = FATTR_MTIME | FATTR_MTIME_NOW;
   EXPECT_GT(caller().setattr(ino, change)->mtime, 1'500'000'000u);
+}
+
+TEST_F(Operations, SuidAndSgidGoWhereTheKernelAsksForIt) {
+  const uint64_t ino = make_file("file", "content");
+  const auto mode_after = [&](uint32_t mode, uint32_t valid) {
+    fuse_setattr_in change{};
+    change.valid = FATTR_MODE;
+    change.mode = S_IFREG | mode;
+    EXPECT_TRUE(caller().setattr(ino, change));
+    change.valid = valid;
+    change.gid = 1000;
+    EXPECT_TRUE(caller().setattr(ino, change));
+    return caller().getattr(ino)->mode & 07777;
+  };
+  EXPECT_EQ(mode_after(06755, FATTR_SIZE), 06755u);
+  EXPECT_EQ(mode_after(06755, FATTR_SIZE | FATTR_KILL_SUIDGID), 0755u);
+  EXPECT_EQ(mode_after(06755, FATTR_GID | FATTR_KILL_SUIDGID), 0755u);
+  EXPECT_EQ(mode_after(06755, 0), 0755u) << "before a WRITE";
+  EXPECT_EQ(mode_after(06644, 0), 02644u) << "the caller is in the group, and nobody gets its rights by executing";
+  EXPECT_EQ(mode_after(06777, FATTR_MTIME), 06777u);
+  fuse_write_in write{};
+  write.size = 1;
+  write.write_flags = FUSE_WRITE_KILL_SUIDGID;
+  auto request = make_argument(write);
+  request.push_back(std::byte('x'));
+  EXPECT_EQ(served_.kernel().call(FUSE_WRITE, ino, request).error, 0);
+  EXPECT_EQ(caller().getattr(ino)->mode & 07777, 0777u);
 }
 
 TEST_F(Operations, StatxTellsTheTimeOfBirth) {
