@@ -44,6 +44,7 @@ struct SetAttr {
     kCtime = 1 << 8,
     kDropPrivileges = 1 << 9,           ///< suid, and sgid as drop_privileges() has it; not of directories
     kDropPrivilegesAsWriter = 1 << 10,  ///< the same, if the caller owns the file or may write to it
+    kByDescriptor = 1 << 11,            ///< ftruncate(2), not truncate(2) or open(2)
   };
   uint32_t fields = 0;
   uint32_t mode = 0;

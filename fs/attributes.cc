@@ -16,7 +16,6 @@ Attr changed(Attr attr, const SetAttr& change, const Time& time) {
   if (has(SetAttr::kUid)) attr.uid = change.uid;
   if (has(SetAttr::kGid)) attr.gid = change.gid;
   if (has(SetAttr::kSize)) attr.size = change.size;
-  // open(2) with O_TRUNC and ftruncate(2) leave it to us, whether the size changes or not.
   if (has(SetAttr::kSize)) attr.mtime = time;
   if (has(SetAttr::kAtime)) attr.atime = change.atime;
   if (has(SetAttr::kAtimeNow)) attr.atime = time;
@@ -24,6 +23,13 @@ Attr changed(Attr attr, const SetAttr& change, const Time& time) {
   if (has(SetAttr::kMtimeNow)) attr.mtime = time;
   attr.ctime = has(SetAttr::kCtime) ? change.ctime : time;
   return attr;
+}
+
+// As tmpfs: truncate(2) to the size that a file has already is nothing, unless it has contents (mm/shmem.c,
+// shmem_setattr). But an empty one may be opened with O_TRUNC, which is a change and looks the same here.
+bool keeps_times(const SetAttr& change, const InodeRecord& inode, uint64_t contents_end) {
+  return (change.fields & ~SetAttr::kDropPrivileges) == SetAttr::kSize && change.size == inode.size &&
+         inode.size != 0 && contents_end == 0;
 }
 
 void set_attributes(Transaction& transaction, InodeRecord& inode, const Attr& attr) {
@@ -100,6 +106,10 @@ Result<Attr> FileSystem::setattr(Operation& op, uint64_t ino, const SetAttr& cha
                        ((change.fields & SetAttr::kDropPrivilegesAsWriter) != 0 && may_write);
     if (drops && !inode->is_directory()) before.mode = unprivileged_mode(*inode, op.caller());
     Outcome outcome{.kind = Outcome::kAttr, .unused = 0, .value = 0, .attr = changed(before, change, now())};
+    if (keeps_times(change, *inode, store_.end(ino_index(ino)))) {
+      outcome.attr.mtime = before.mtime;
+      outcome.attr.ctime = before.ctime;
+    }
     Transaction transaction = op.begin();
     set_attributes(transaction, *inode, outcome.attr);
     if ((change.fields & (SetAttr::kSize | SetAttr::kUid | SetAttr::kGid)) != 0) drop_capability(transaction, *inode);

@@ -99,6 +99,7 @@ void setattr(fuse_req_t request, fuse_ino_t ino, struct stat* values, int fields
   const uint32_t valid = reader_of(request).slot().argument<fuse_setattr_in>().valid;
   if (change.fields == 0) change.fields = SetAttr::kDropPrivilegesAsWriter;
   if ((valid & FATTR_KILL_SUIDGID) != 0) change.fields |= SetAttr::kDropPrivileges;
+  if ((valid & FATTR_FH) != 0) change.fields |= SetAttr::kByDescriptor;
   serve_change<Attr>(
       request, [&](FileSystem& fs, Operation& operation) { return fs.setattr(operation, ino, change); },
       [&](const Attr& attr) { reply_attr(request, attr); });
