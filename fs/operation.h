@@ -14,7 +14,7 @@ struct Caller {
   uint32_t uid = 0;
   uint32_t gid = 0;
   uint32_t umask = 0;  ///< for what is made in directories without a default ACL
-  uint32_t pid = 0;  ///< the thread's, 0 if it is not visible to us
+  uint32_t pid = 0;    ///< the thread's, 0 if it is not visible to us
 
   /// Whether `group` is one of the caller's. Reads /proc unless it is `gid`; false if that cannot be told.
   bool is_in_group(uint32_t group) const;

@@ -81,8 +81,7 @@ void Reader::initialize(std::span<const std::byte> init, bool is_new) {
   has_replied_ = false;
   is_mute_ = !is_new;
   // libfuse 3.14 takes the wish for parallel lookups, but does not pass it on, and does not know the others.
-  const uint32_t wanted =
-      FUSE_PARALLEL_DIROPS | FUSE_HANDLE_KILLPRIV_V2 | (features_.acl ? FUSE_SETXATTR_EXT : 0);
+  const uint32_t wanted = FUSE_PARALLEL_DIROPS | FUSE_HANDLE_KILLPRIV_V2 | (features_.acl ? FUSE_SETXATTR_EXT : 0);
   init_flags_ = reinterpret_cast<fuse_init_in*>(header + 1)->flags & wanted;
   features_.long_setxattr = (init_flags_ & FUSE_SETXATTR_EXT) != 0;
   fuse_buf buffer{};
