@@ -23,7 +23,7 @@ constexpr const char* kStats =
     R"({"name":"build","mountpoint":"/mnt/build","uptime_seconds":5,"orig_data_size":3221225472,)"
     R"("compr_data_size":1073741824,"mem_used_total":1610612736,"mem_limit":4294967296,"mem_used_max":2147483648,)"
     R"("same_pages":7,"huge_pages":8,"pages_compacted":0,"files":123,"directories":45,"hot_bytes":1048576,)"
-    R"("hot_limit":67108864,)"
+    R"("hot_limit":67108864,"reserved_bytes":0,)"
     R"("metadata_bytes":2097152,"pool_payload_bytes":1073741824,"pool_span_bytes":1181116006,"free_span_bytes":0,)"
     R"("compact_freeable_bytes":4096,"checksum_failures":0,"forgets":9,"requests":{"LOOKUP":12},)"
     R"("psi":{"events":2,"last_event":null,"sources":[{"path":"/proc/pressure/memory","level":"some",)"

@@ -154,7 +154,7 @@ class ModelTest : public testing::TestWithParam<int> {
     inodes_[file].contents.resize(size);
   }
   void allocate() {
-    const uint64_t file = pick(false);
+    const uint64_t file = pick_file();
     if (file == 0) return;
     std::string& contents = inodes_[file].contents;
     const uint64_t offset = random_() % 150'000;
@@ -164,7 +164,7 @@ class ModelTest : public testing::TestWithParam<int> {
     if (flags == 0 && contents.size() < offset + length) contents.resize(offset + length);
   }
   void clear_range() {
-    const uint64_t file = pick(false);
+    const uint64_t file = pick_file();
     if (file == 0) return;
     std::string& contents = inodes_[file].contents;
     const uint64_t offset = random_() % 150'000;
@@ -175,8 +175,8 @@ class ModelTest : public testing::TestWithParam<int> {
     for (uint64_t i = offset; i < std::min<uint64_t>(contents.size(), offset + length); ++i) contents[i] = 0;
   }
   void copy() {
-    const uint64_t from = pick(false);
-    const uint64_t to = pick(false);
+    const uint64_t from = pick_file();
+    const uint64_t to = pick_file();
     if (from == 0 || from == to) return;
     const std::string source = inodes_[from].contents;
     const uint64_t grain = random_() % 2 == 0 ? 1 : 32 * kKiB;
