@@ -177,7 +177,7 @@ class ModelTest : public testing::TestWithParam<int> {
   void copy() {
     const uint64_t from = pick_file();
     const uint64_t to = pick_file();
-    if (from == 0 || from == to) return;
+    if (from == 0 || to == 0 || from == to) return;
     const std::string source = inodes_[from].contents;
     const uint64_t grain = random_() % 2 == 0 ? 1 : 32 * kKiB;
     const uint64_t from_offset = random_() % (source.size() + 1) / grain * grain;
