@@ -99,7 +99,7 @@ Result<Attr> FileSystem::try_tmpfile(Operation& op, uint64_t parent, uint32_t mo
   const uint64_t ino = make_ino(*index, inode.uses);
   const Outcome outcome{.kind = Outcome::kAttr, .unused = 0, .value = 0, .attr = attr_of(ino, inode)};
   Transaction transaction = op.begin();
-  transaction.set(inode.state, InodeRecord::kUsed);
+  publish_inode(transaction, inode);
   op.commit(transaction, outcome);
   return outcome.attr;
 }

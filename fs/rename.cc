@@ -108,7 +108,7 @@ void FileSystem::leave_source(Transaction& transaction, const Found& source, uin
   NameHead& entry = names_[source.name_id];
   if (whiteout == 0) return transaction.set(entry.parent, 0);
   InodeRecord& inode = inodes_[whiteout];
-  transaction.set(inode.state, InodeRecord::kUsed);
+  publish_inode(transaction, inode);
   transaction.set(entry.ino, make_ino(whiteout, inode.uses));
   transaction.set(entry.descriptor, entry.descriptor_with_type(inode.mode));
 }
