@@ -54,7 +54,7 @@ struct XattrAssignment {
   std::string_view name;
   std::span<const std::byte> value;
   uint32_t flags = 0;  ///< XATTR_CREATE, XATTR_REPLACE
-  /// For access ACLs: whether the caller may not keep S_ISGID. Without the kernel's word the caller's own uid and group
+  /// For access ACLs: whether the caller may not keep S_ISGID. Without the kernel's word the caller's uid and groups
   /// decide.
   std::optional<bool> kills_sgid = {};
 };

@@ -197,7 +197,7 @@ Result<uint32_t> FileSystem::set_acl(XattrBlob& blob, const InodeRecord& inode, 
   if (is_default && !inode.is_directory() && !acl->empty()) return fail(std::errc::permission_denied);
   uint32_t mode = inode.mode;
   if (!is_default && !acl->empty()) {
-    const bool is_outsider = caller.uid != 0 && caller.gid != inode.gid;
+    const bool is_outsider = caller.uid != 0 && !caller.is_in_group(inode.gid);
     mode = (mode & ~0777U) | acl->permissions();
     if (what.kills_sgid.value_or(is_outsider)) mode &= ~uint32_t(S_ISGID);
   }

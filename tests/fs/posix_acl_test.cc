@@ -220,6 +220,24 @@ TEST(Acls, NewFilesInheritTheDefaultListOfTheirDirectory) {
   rig.expect_sound();
 }
 
+TEST(Acls, FilesWithoutANameAndWhiteoutsInheritToo) {
+  FsRig rig;
+  const uint64_t directory = rig.mkdir(kRoot, "dir")->ino;
+  ASSERT_TRUE(rig.set_xattr(directory, PosixAcl::kDefaultName, with_mask(7, 5, 7, 5)));
+  const Attr file = *rig.run([&](Operation& op) { return rig.fs().tmpfile(op, directory, 0666); });
+  EXPECT_EQ(file.mode, uint32_t(S_IFREG | 0664));
+  ASSERT_TRUE(rig.create(directory, "old"));
+  ASSERT_TRUE(rig.rename(directory, "old", kRoot, "new", FileSystem::kRenameWhiteout));
+  const Attr whiteout = *rig.lookup(directory, "old");
+  EXPECT_EQ(whiteout.mode, uint32_t(S_IFCHR));
+  rig.attach();
+  EXPECT_EQ(rig.get_xattr(file.ino, PosixAcl::kAccessName), with_mask(6, 5, 6, 4));
+  EXPECT_EQ(rig.get_xattr(whiteout.ino, PosixAcl::kAccessName), with_mask(0, 5, 0, 0));
+  rig.expect_sound();
+  rig.forget(file.ino);
+  rig.expect_sound();
+}
+
 TEST(Acls, ADefaultListThatAModeTellsLeavesNoAccessList) {
   FsRig rig;
   const uint64_t directory = rig.mkdir(kRoot, "dir")->ino;

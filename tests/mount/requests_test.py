@@ -15,7 +15,7 @@ class Counts(CountingTest):
 
     # Operations on a directory's entries: with permissions checked, the kernel asks for the directory's attributes.
     changes_of_directories = {}
-    # Writes of system calls: with xattrs, the kernel asks whether there are capabilities to be dropped.
+    # First writes to a file: with xattrs, the kernel asks whether there are capabilities to be dropped.
     writes = {}
 
     def replace(self):
