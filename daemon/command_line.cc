@@ -25,7 +25,7 @@ constexpr const char* kOptionsHelp =
   uid= gid= mode=      owner and octal mode of the root directory (default yours, and 1777)
   allow_other          let other users in; the kernel then checks permissions
   default_permissions  have the kernel check permissions in any case
-  xattr                extended attributes: user, trusted and security (the first write of each file costs a request more)
+  xattr                extended attributes: user, trusted and security (the first write to a file costs a request more)
   acl                  POSIX ACLs; has xattr and default_permissions with it
   psi=TRIGGER          memory pressure that starts reclaim: some:100ms/1s, full:..., both with '+' between them,
                        the path of a pressure file, FIFO or socket, or off (default some:100ms/1s+full:50ms/1s)
