@@ -125,8 +125,10 @@ void seek_space(Call& call, int whence) {
     const int flags = ::fcntl(fd, F_GETFL);
     const bool is_readable = (flags & O_PATH) == 0 && (flags & O_ACCMODE) != O_WRONLY;
     call.trace().add("found", end >= offset && end <= status.st_size ? "within" : "outside");
-    const bool tells_hole = whence == SEEK_DATA && is_readable;
-    call.trace().add("hole", !tells_hole || is_zero(fd, offset, end) ? "zeros" : "data");
+    const int64_t data = ::lseek(fd, end, SEEK_DATA);
+    const int64_t begin = whence == SEEK_DATA ? offset : end;
+    const int64_t hole_end = whence == SEEK_DATA ? end : data >= 0 ? data : status.st_size;
+    call.trace().add("hole", !is_readable || is_zero(fd, begin, hole_end) ? "zeros" : "data");
   }
   if (S_ISREG(status.st_mode)) ::lseek(fd, 0, SEEK_SET);
 }
