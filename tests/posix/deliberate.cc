@@ -32,6 +32,7 @@ bool is_anything(std::string_view, std::string_view) { return true; }
 constexpr Deliberate kDifferences[] = {
     {"seek_data", "seek", are_places, "where holes begin and end is up to a file system", "Holes"},
     {"seek_data", "hole", is_overlooked, "tmpfs overlooks data in the last page before the largest offset", "Holes"},
+    {"seek_hole", "hole", is_overlooked, "tmpfs overlooks data in the last page before the largest offset", "Holes"},
     {"seek_hole", "seek", are_places, "where holes begin and end is up to a file system", "Holes"},
     {"truncate_same", "same.changed", is_changed, "truncate(2) always marks the times, as POSIX has it", "Times"},
     {"truncate_same", "same.times", is_anything, "truncate(2) always marks the times, as POSIX has it", "Times"},
