@@ -23,8 +23,6 @@ bool is_hidden_by_tick(std::string_view ours, std::string_view reference) {
   return std::ranges::equal(ours, reference, [](char mine, char other) { return mine == other || other == '?'; });
 }
 
-bool is_changed(std::string_view ours, std::string_view reference) { return ours == "-mc" && reference == "---"; }
-
 bool is_overlooked(std::string_view ours, std::string_view reference) { return ours == "zeros" && reference == "data"; }
 
 bool is_anything(std::string_view, std::string_view) { return true; }
@@ -34,12 +32,6 @@ constexpr Deliberate kDifferences[] = {
     {"seek_data", "hole", is_overlooked, "tmpfs overlooks data in the last page before the largest offset", "Holes"},
     {"seek_hole", "hole", is_overlooked, "tmpfs overlooks data in the last page before the largest offset", "Holes"},
     {"seek_hole", "seek", are_places, "where holes begin and end is up to a file system", "Holes"},
-    {"truncate_same", "same.changed", is_changed, "truncate(2) always marks the times, as POSIX has it", "Times"},
-    {"truncate_same", "same.times", is_anything, "truncate(2) always marks the times, as POSIX has it", "Times"},
-    {"truncate_same", "same.set", is_anything, "truncate(2) always marks the times, as POSIX has it", "Times"},
-    {"truncate_same", "same.followed.changed", is_changed, "truncate(2) always marks the times", "Times"},
-    {"truncate_same", "same.followed.times", is_anything, "truncate(2) always marks the times", "Times"},
-    {"truncate_same", "same.followed.set", is_anything, "truncate(2) always marks the times", "Times"},
     {"", ".changed", is_hidden_by_tick, "every change has a time of its own, not that of the last clock tick", "Times"},
     {"", ".fifo.changed", is_anything, "the kernel does not tell us of writing into a FIFO", "FIFOs"},
     {"", ".fifo.times", is_anything, "the kernel does not tell us of writing into a FIFO", "FIFOs"},

@@ -132,6 +132,7 @@ void map(Call& call) {
   const bool is_shared = call.random().chance(60);
   const bool writes = call.random().chance(60);
   const std::string data = call.random().bytes(wanted);
+  call.watch("file", call.fd(slot));
   call.describe("mmap([{}], {}, {}, {}, {})", slot, wanted, offset, is_shared ? "shared" : "private",
                 writes ? "write" : "read");
   call.begin();
@@ -148,10 +149,6 @@ void map(Call& call) {
   call.result("munmap", ::munmap(mapping, wanted));
   std::string buffer(3 * kPage, '?');
   add_data(call, "pread", buffer, ::pread(call.fd(slot), buffer.data(), buffer.size(), offset));
-  call.finish();
-  // tmpfs does not tell the time of what was written through a mapping: from here on both have the same again.
-  if (is_shared && writes) ::futimens(call.fd(slot), nullptr);
-  call.watch("file", call.fd(slot));
 }
 
 constexpr OperationKind kOperations[] = {

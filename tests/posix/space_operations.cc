@@ -15,32 +15,24 @@ namespace {
 // truncate(2) has no *at(): through the descriptor's name in /proc, which is padded to one length in both worlds.
 std::string full_name(const Path& path) { return fmt::format("/proc/self/fd/{:/>6}/{}", path.directory, path.text); }
 
-// To the size that it has: tmpfs changes the times if the file has pages. Afterwards both have the same times again.
-void truncate_to_same_size(Call& call) {
-  const Path path = call.path();
-  call.describe("truncate({}, its size)", path.shown);
-  call.watch("same", path);
-  const std::string name = full_name(path);
-  struct stat status{};
-  if (::stat(name.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) return;
-  call.begin();
-  const bool is_done = call.result("truncate", ::truncate(name.c_str(), status.st_size)) == 0;
-  call.finish();
-  if (is_done) ::utimensat(path.directory, path.c_str(), nullptr, 0);
-  call.watch("file", path);
-}
-
 void truncate(Call& call) {
   const Path path = call.path();
   const int64_t size = call.offset();
-  call.describe("truncate({}, {})", path.shown, size);
   const std::string name = full_name(path);
   struct stat status{};
-  // See above.
-  if (::stat(name.c_str(), &status) == 0 && status.st_size == size) return;
-  call.watch("file", path);
+  // Sometimes to the size that it has: then tmpfs changes the times only if there are pages.
+  const bool is_file = ::stat(name.c_str(), &status) == 0 && S_ISREG(status.st_mode);
+  const bool stays = call.random().chance(10) ? is_file : is_file && status.st_size == size;
+  call.describe("truncate({}, {})", path.shown, stays ? status.st_size : size);
+  // Of an empty file to 0 it looks to us like open(2) with O_TRUNC, which is a change of the times (docs/posix.md,
+  // "Times"): afterwards both have the same times again.
+  const bool is_ambiguous = stays && status.st_size == 0;
+  if (!is_ambiguous) call.watch("file", path);
   call.begin();
-  call.result("truncate", ::truncate(name.c_str(), size));
+  const int64_t done = call.result("truncate", ::truncate(name.c_str(), stays ? status.st_size : size));
+  call.finish();
+  if (is_ambiguous && done == 0) ::utimensat(path.directory, path.c_str(), nullptr, 0);
+  call.watch("file", path);
 }
 
 void ftruncate(Call& call) {
@@ -50,6 +42,17 @@ void ftruncate(Call& call) {
   call.watch("file", call.fd(slot));
   call.begin();
   call.result("ftruncate", ::ftruncate(call.fd(slot), size));
+}
+
+// Somebody who could write when the file was opened, but may not any more: then suid and sgid stay with us
+// (docs/posix.md, "Suid and sgid").
+bool writes_past_permission(Call& call, int fd) {
+  struct stat status{};
+  if (::fstat(fd, &status) != 0 || (status.st_mode & (S_ISUID | S_ISGID)) == 0) return false;
+  call.begin();
+  const bool may_write = ::faccessat(AT_FDCWD, fmt::format("/proc/self/fd/{}", fd).c_str(), W_OK, AT_EACCESS) == 0;
+  call.finish();
+  return !may_write;
 }
 
 int fallocate_mode(Random& random) {
@@ -69,6 +72,7 @@ void fallocate(Call& call) {
   const int64_t length =
       call.random().chance(95) ? int64_t(call.length()) : call.random().pick<int64_t>({-1, INT64_MAX, 1L << 50});
   call.describe("fallocate([{}], {:#x}, {}, {})", slot, mode, offset, length);
+  if (writes_past_permission(call, call.fd(slot))) return;
   call.watch("file", call.fd(slot));
   call.begin();
   call.result("fallocate", ::fallocate(call.fd(slot), mode, offset, length));
@@ -146,6 +150,7 @@ void copy_file_range(Call& call) {
   const bool uses_positions = call.random().chance(30);
   call.describe("copy_file_range([{}], {}, [{}], {}, {}, {})", from, uses_positions ? -1 : source, to,
                 uses_positions ? -1 : target, length, flags);
+  if (writes_past_permission(call, call.fd(to))) return;
   call.watch("source", call.fd(from));
   call.watch("target", call.fd(to));
   call.begin();
@@ -156,10 +161,9 @@ void copy_file_range(Call& call) {
 }
 
 constexpr OperationKind kOperations[] = {
-    {"truncate", 20, truncate},    {"truncate_same", 3, truncate_to_same_size},
-    {"ftruncate", 25, ftruncate},  {"fallocate", 20, fallocate},
-    {"zero_range", 6, zero_range}, {"seek_data", 8, seek_data},
-    {"seek_hole", 8, seek_hole},   {"copy", 20, copy_file_range},
+    {"truncate", 20, truncate},    {"ftruncate", 25, ftruncate}, {"fallocate", 20, fallocate},
+    {"zero_range", 6, zero_range}, {"seek_data", 8, seek_data},  {"seek_hole", 8, seek_hole},
+    {"copy", 20, copy_file_range},
 };
 
 }  // namespace

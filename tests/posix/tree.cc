@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/limits.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -106,6 +107,7 @@ void walk_trees(World& ours, World& reference, const CallOptions& options, const
 }
 
 bool empty_directory(int directory) {
+  ::fchmod(directory, 0700);
   for (const std::string& name : names_in(directory)) {
     if (::unlinkat(directory, name.c_str(), 0) == 0) continue;
     ::fchmodat(directory, name.c_str(), 0700, 0);
