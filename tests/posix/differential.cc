@@ -35,6 +35,7 @@ struct Arguments {
       "                    [--threads T] [--user UID | --mixed] [--without KIND[,KIND...]] [--stop-at NUMBER]\n"
       "                    [--no-times] [--verbose]\n"
       "       differential --sections    the headings of docs/posix.md that name the deliberate differences\n"
+      "       differential --kinds       the kinds of operations\n"
       "Exit status: 0 the same, 1 a difference, 2 wrong usage. --user makes everything as that user, --mixed each\n"
       "operation as one of three. `--without set_id` leaves suid and sgid bits out of modes. A seed's operations are "
       "the\n"
@@ -49,6 +50,11 @@ void split(const std::string& list, std::set<std::string, std::less<>>& words) {
     words.insert(list.substr(at, end - at));
     at = end + 1;
   }
+}
+
+[[noreturn]] void print_kinds() {
+  for (const OperationKind& kind : all_operations()) std::printf("%s\n", std::string(kind.name).c_str());
+  std::exit(0);
 }
 
 [[noreturn]] void print_sections() {
@@ -70,7 +76,8 @@ Arguments parse(int count, char** values) {
       {"seeds", 1, nullptr, 'S'},    {"operations", 1, nullptr, 'n'}, {"threads", 1, nullptr, 't'},
       {"user", 1, nullptr, 'u'},     {"mixed", 0, nullptr, 'm'},      {"without", 1, nullptr, 'w'},
       {"stop-at", 1, nullptr, 'x'},  {"no-times", 0, nullptr, 'T'},   {"verbose", 0, nullptr, 'v'},
-      {"sections", 0, nullptr, 'd'}, {"help", 0, nullptr, 'h'},       {nullptr, 0, nullptr, 0}};
+      {"sections", 0, nullptr, 'd'}, {"kinds", 0, nullptr, 'k'},      {"help", 0, nullptr, 'h'},
+      {nullptr, 0, nullptr, 0}};
   Arguments arguments;
   RunOptions& run = arguments.run;
   for (int letter = 0; (letter = ::getopt_long(count, values, "h", kOptions, nullptr)) != -1;) {
@@ -91,6 +98,7 @@ Arguments parse(int count, char** values) {
       case 'T': run.call.times = false; break;
       case 'v': run.is_verbose = true; break;
       case 'd': print_sections();
+      case 'k': print_kinds();
       default: usage(letter == 'h' ? 0 : 2);
     }
   }

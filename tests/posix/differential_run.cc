@@ -58,15 +58,21 @@ uint64_t mix(uint64_t seed, uint64_t thread, uint64_t number) {
 
 }  // namespace
 
+std::vector<OperationKind> all_operations() {
+  std::vector<OperationKind> kinds;
+  for (const auto& group : {open_operations(), io_operations(), space_operations(), name_operations(),
+                            attribute_operations(), directory_operations(), lock_operations(), xattr_operations()})
+    kinds.insert(kinds.end(), group.begin(), group.end());
+  return kinds;
+}
+
 DifferentialRun::DifferentialRun(const RunOptions& options, unsigned thread)
     : options_(options),
       thread_(thread),
       ours_(make_world(options.ours, options, thread, false)),
       reference_(make_world(options.reference, options, thread, true)) {
-  for (const auto& group : {open_operations(), io_operations(), space_operations(), name_operations(),
-                            attribute_operations(), directory_operations(), lock_operations(), xattr_operations()})
-    for (const OperationKind& kind : group)
-      if (!options.without.contains(kind.name)) kinds_.push_back(kind);
+  for (const OperationKind& kind : all_operations())
+    if (!options.without.contains(kind.name)) kinds_.push_back(kind);
   for (const OperationKind& kind : kinds_) weight_ += kind.weight;
 }
 

@@ -2,6 +2,7 @@
 
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "tests/posix/call.h"
 
@@ -23,5 +24,8 @@ std::span<const OperationKind> attribute_operations();
 std::span<const OperationKind> directory_operations();
 std::span<const OperationKind> lock_operations();
 std::span<const OperationKind> xattr_operations();
+
+/// The tables of all groups in one.
+std::vector<OperationKind> all_operations();
 
 }  // namespace ztmpfs
