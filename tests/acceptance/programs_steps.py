@@ -229,12 +229,11 @@ dpkg-deb -c tiny_1.0_*.deb; sha256sum tiny_1.0_*.deb tiny_1.0.tar.*
 APT_SOURCE = r"""
 mkdir -p apt/lists/partial apt/archives/partial
 . /etc/os-release
-echo "deb-src http://deb.debian.org/debian $VERSION_CODENAME main" > apt/sources.list
+echo "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian $VERSION_CODENAME main" > apt/sources.list
 options="-o Dir::Etc::SourceList=$PWD/apt/sources.list -o Dir::Etc::SourceParts=/dev/null -o Dir::State::Lists=$PWD/apt/lists
   -o Dir::Cache=$PWD/apt -o APT::Sandbox::User=root -o Acquire::Retries=1 -o Acquire::http::Timeout=20"
-apt-get $options -q update > log 2>&1 || skip "apt sources cannot be reached"
-ls apt/lists | grep -q Sources || skip "apt sources cannot be reached"
-apt-get $options -q source hostname > log 2>&1 || skip "the source of hostname cannot be fetched"
+apt-get $options -q update > log 2>&1 || skip "the list of sources cannot be fetched: $(tail -1 log)"
+apt-get $options -q source hostname > log 2>&1 || skip "the source of hostname cannot be fetched: $(tail -1 log)"
 cd hostname-*/
 dpkg-buildpackage -b -d -uc -us > ../log 2>&1 || { tail -5 ../log >&2; exit 1; }
 cd ..
