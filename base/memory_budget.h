@@ -47,12 +47,14 @@ class MemoryBudget {
   Bytes reserve() const { return reserve_.load(std::memory_order_relaxed); }
   /// Image pages charged plus overhead.
   Bytes used() const { return image(taken_.load(std::memory_order_relaxed)) + overhead(); }
+  /// used(), and what is promised.
+  Bytes taken() const { return taken_.load(std::memory_order_relaxed) + overhead(); }
   /// The highest used() so far.
   Bytes peak() const { return peak_.load(std::memory_order_relaxed); }
   /// What contents may still take before they meet the cap.
   Bytes available() const {
-    const Bytes taken = taken_.load(std::memory_order_relaxed) + overhead() + reserve();
-    return taken >= limit() ? 0 : limit() - taken;
+    const Bytes kept = taken() + reserve();
+    return kept >= limit() ? 0 : limit() - kept;
   }
 
  private:

@@ -234,15 +234,15 @@ bool Volume::Parts::make_room(Bytes bytes) {
   return report.freed > 0 || report.backed_off;
 }
 
-// Whether what is in use leaves a cap of `size` its reserve; what is in the way is reclaimed first.
+// Whether what is in use or promised leaves a cap of `size` its reserve; what is in the way is reclaimed first.
 bool Volume::Parts::make_fit(Bytes size) {
   const Bytes room = size - std::min(reserve_of(size), size);
   budget.set_overhead(heaps());
-  for (int round = 0; budget.used() > room; ++round) {
-    const auto report = reclaimer.run({.target = budget.used() - room, .time_max = ReclaimRequest::kByHandTimeMax});
+  for (int round = 0; budget.taken() > room; ++round) {
+    const auto report = reclaimer.run({.target = budget.taken() - room, .time_max = ReclaimRequest::kByHandTimeMax});
     budget.set_overhead(heaps());
     // A background thread may be busy with open blocks that are in the way.
-    if (round == kFitRounds || (report.freed == 0 && store.hot_bytes() == 0)) return budget.used() <= room;
+    if (round == kFitRounds || (report.freed == 0 && store.hot_bytes() == 0)) return budget.taken() <= room;
     if (report.freed == 0) std::this_thread::sleep_for(kFitPause);
   }
   return true;

@@ -66,8 +66,8 @@ class Volume {
   /// Its shrinkers are those of volume_shrinkers(). Not to be run in a thread that is in a call of fs().
   Reclaimer& reclaimer();
   /// Changes the cap on all memory and the hot limit (0: what VolumeOptions::hot chooses then); reserve and stock of
-  /// free spans follow from the cap. If more is in use than a lower cap grants contents, that much is reclaimed first;
-  /// false, and nothing changed, if it cannot be. As reclaimer(); one thread at a time.
+  /// free spans follow from the cap. If more is taken (promises too) than a lower cap grants contents, that much is
+  /// reclaimed first; false, and nothing changed, if it cannot be. As reclaimer(); one thread at a time.
   [[nodiscard]] bool try_set_limits(Bytes size, Bytes hot);
   /// Compacts the pool until no more pages can be freed; what `ztmpfsctl compact` asks for. As reclaimer().
   ReclaimReport compact();

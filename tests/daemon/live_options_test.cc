@@ -107,5 +107,12 @@ TEST_F(LiveOptionsTest, LessThanIsInUseIsRefusedAndChangesNothing) {
   EXPECT_EQ(change("size=32M").size, 32 * kMiB);
 }
 
+TEST_F(LiveOptionsTest, WhatIsPromisedIsKept) {
+  ASSERT_TRUE(volume_.budget().try_promise(40 * kMiB));
+  EXPECT_THAT(refusal<Refusal>("size=32M"), HasSubstr(" are in use and 40.0 MiB promised to fallocate(2), and part"));
+  EXPECT_EQ(change("size=48M").size, 48 * kMiB);
+  volume_.budget().end_promise(40 * kMiB);
+}
+
 }  // namespace
 }  // namespace ztmpfs
