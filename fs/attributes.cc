@@ -93,6 +93,7 @@ Result<Attr> FileSystem::setattr(Operation& op, uint64_t ino, const SetAttr& cha
     const InodeLockSet locks(inode_locks_, {{ino, InodeLock::kExclusive}});
     InodeRecord* inode = find_inode(ino);
     if (inode == nullptr) return fail(std::errc(ESTALE));
+    if (auto allowed = may_set_attributes(*inode, change); !allowed) return fail(allowed.error());
     if (resizes && inode->is_directory()) return fail(std::errc::is_a_directory);
     if (resizes && !inode->is_regular()) return fail(std::errc::invalid_argument);
     // What an earlier cut left must not come to light again.

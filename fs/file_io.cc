@@ -28,10 +28,10 @@ Result<size_t> FileSystem::read(uint64_t ino, uint64_t offset, std::span<std::by
 // to answer with an error then would deny what has replaced the old contents. Nothing is committed in between, so after
 // a crash the whole request is executed again.
 Result<size_t> FileSystem::write(Operation& op, uint64_t ino, uint64_t offset, std::span<const std::byte> data,
-                                 Privileges privileges) {
+                                 WriteKind kind) {
   if (offset > kFileSizeMax - data.size()) return fail(std::errc::file_too_large);
   size_t done = 0;
-  const WriteArguments arguments{ino, offset, privileges};
+  const WriteArguments arguments{ino, offset, kind};
   const auto written = write_rest(op, arguments, data, done, Full::kIsAnError);
   if (written || written.error() != std::errc::no_space_on_device) return written;
   const bool has_room = on_full_ && on_full_(data.size() - done);
@@ -43,7 +43,7 @@ Result<size_t> FileSystem::write(Operation& op, uint64_t ino, uint64_t offset, s
 // times with the outcome. Until then the request is executed again.
 Result<size_t> FileSystem::write_rest(Operation& op, const WriteArguments& arguments, std::span<const std::byte> data,
                                       size_t& done, Full full) {
-  const auto& [ino, offset, privileges] = arguments;
+  const auto& [ino, offset, kind] = arguments;
   const ReaderLock frozen(freeze_);
   while (true) {
     const InodeLockSet locks(inode_locks_, {{ino, InodeLock::kExclusive}});
@@ -51,6 +51,7 @@ Result<size_t> FileSystem::write_rest(Operation& op, const WriteArguments& argum
     if (inode == nullptr) return fail(std::errc(ESTALE));
     if (inode->is_directory()) return fail(std::errc::is_a_directory);
     if (!inode->is_regular()) return fail(std::errc::invalid_argument);
+    if (!kind.is_write_back && !may_write_at(*inode, offset)) return fail(std::errc::operation_not_permitted);
     if (!truncate_step(ino, *inode)) continue;
     const auto written = store_.write(ino_index(ino), offset + done, data.subspan(done));
     done += written.value_or(0);
@@ -64,7 +65,7 @@ Result<size_t> FileSystem::write_rest(Operation& op, const WriteArguments& argum
     const Time time = now();
     Transaction transaction = op.begin();
     if (offset + done > inode->size && done > 0) transaction.set(inode->size, offset + done);
-    if (privileges == Privileges::kDrop) transaction.set(inode->mode, unprivileged_mode(*inode, op.caller()));
+    if (kind.drops_privileges) transaction.set(inode->mode, unprivileged_mode(*inode, op.caller()));
     set_mtime(transaction, *inode, time);
     set_ctime(transaction, *inode, time);
     drop_capability(transaction, *inode);

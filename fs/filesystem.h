@@ -59,8 +59,11 @@ struct XattrAssignment {
   std::optional<bool> kills_sgid = {};
 };
 
-/// What becomes of suid and sgid of a file whose contents change. The transport knows whether the caller may keep them.
-enum class Privileges : uint8_t { kKeep, kDrop };
+/// What a WRITE is besides its data.
+struct WriteKind {
+  bool drops_privileges = false;  ///< suid and sgid go; the transport knows whether the caller may keep them
+  bool is_write_back = false;     ///< of a page that was changed by mmap(2), earlier
+};
 
 struct FileSystemOptions {
   uint32_t root_uid = 0;
@@ -128,11 +131,15 @@ class FileSystem {
   /// that nobody may execute. Asked only on mounts that root alone may enter; elsewhere the kernel checks.
   Result<void> access(uint64_t ino, const Caller& caller, uint32_t mask);
   Result<Attr> setattr(Operation& op, uint64_t ino, const SetAttr& change);
+  /// FS_*_FL of linux/fs.h that chattr(1) has set: immutable, append-only, nodump, noatime. Setting others is
+  /// EOPNOTSUPP.
+  Result<uint32_t> inode_flags(uint64_t ino);
+  Result<void> set_inode_flags(Operation& op, uint64_t ino, uint32_t flags);
   Result<std::string> readlink(uint64_t ino);
   Result<size_t> read(uint64_t ino, uint64_t offset, std::span<std::byte> target);
   /// Fewer bytes than asked when the memory cap is reached in the middle; EFBIG past the largest offset.
   Result<size_t> write(Operation& op, uint64_t ino, uint64_t offset, std::span<const std::byte> data,
-                       Privileges privileges = Privileges::kKeep);
+                       WriteKind kind = {});
 
   // Ranges of a regular file (EISDIR, EINVAL for others; ESTALE). EFBIG past the largest offset.
 
@@ -297,12 +304,18 @@ class FileSystem {
   void audit_xattrs(uint64_t ino, const InodeRecord& inode, std::vector<std::string>& breaches) const
       REQUIRES(inode_locks_);
 
+  // inode_flags.cc: EPERM for what they forbid
+  static Result<void> may_add_name(const InodeRecord& directory);
+  static Result<void> may_remove_name(const InodeRecord& directory, const InodeRecord& victim);
+  static bool may_write_at(const InodeRecord& inode, uint64_t offset);
+  static Result<void> may_set_attributes(const InodeRecord& inode, const SetAttr& change);
+
   // file_io.cc
   enum class Full { kIsAnError, kCutsTheWrite };
   struct WriteArguments {
     uint64_t ino;
     uint64_t offset;
-    Privileges privileges;
+    WriteKind kind;
   };
   Result<size_t> write_rest(Operation& op, const WriteArguments& arguments, std::span<const std::byte> data,
                             size_t& done, Full full);
@@ -310,6 +323,7 @@ class FileSystem {
   // space.cc
   Result<InodeRecord*> find_regular(uint64_t ino) const REQUIRES(inode_locks_);
   Result<void> try_fallocate(Operation& op, uint64_t ino, uint32_t flags, uint64_t offset, uint64_t length);
+  Result<void> may_fallocate(uint64_t ino, uint32_t flags) EXCLUDES(inode_locks_);
   Result<void> clear_range(uint64_t ino, uint64_t offset, uint64_t end, BlockStore::Reservation reservation)
       EXCLUDES(inode_locks_);
   Result<size_t> copy_step(Operation& op, const CopyRange& range, uint64_t done);

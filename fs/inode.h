@@ -23,7 +23,13 @@ struct InodeRecord {
   };
   enum Flags : uint32_t {
     kTruncating = 1 << 0,  ///< there may be blocks behind `size` that are still to be freed
+    // What chattr(1) sets.
+    kImmutable = 1 << 1,
+    kAppendOnly = 1 << 2,
+    kNoDump = 1 << 3,
+    kNoAtime = 1 << 4,
   };
+  static constexpr uint32_t kInheritedFlags = kNoDump | kNoAtime;
   /// Xattrs that mean something to us. One whose bit is not set is not there, whatever the contents say.
   enum XattrKinds : uint32_t {
     kCapability = 1 << 0,  ///< security.capability
@@ -64,6 +70,10 @@ struct InodeRecord {
   /// an old number would come back.
   void begin_life(uint32_t new_uses);
 
+  bool is_immutable() const { return (flags & kImmutable) != 0; }
+  bool is_append_only() const { return (flags & kAppendOnly) != 0; }
+  /// Its name, owner, mode, times, xattrs and contents so far stay as they are.
+  bool is_protected() const { return (flags & (kImmutable | kAppendOnly)) != 0; }
   bool is_directory() const { return S_ISDIR(mode); }
   bool is_regular() const { return S_ISREG(mode); }
   bool is_symlink() const { return S_ISLNK(mode); }

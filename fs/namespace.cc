@@ -92,6 +92,7 @@ Result<Attr> FileSystem::try_tmpfile(Operation& op, uint64_t parent, uint32_t mo
   const auto directory = find_directory(parent);
   if (!directory) return fail(directory.error());
   if ((*directory)->nlink == 0) return fail(std::errc::no_such_file_or_directory);
+  if (auto allowed = may_add_name(**directory); !allowed) return fail(allowed.error());
   const auto index = allocate_inode(**directory, op.caller(), {.mode = (mode & 07777) | S_IFREG}, parent);
   if (!index) return fail(index.error());
   InodeRecord& inode = inodes_[*index];
@@ -126,6 +127,7 @@ Result<Attr> FileSystem::try_make_inode(Operation& op, uint64_t parent, std::str
   if (!directory) return fail(directory.error());
   if ((*directory)->nlink == 0) return fail(std::errc::no_such_file_or_directory);
   if (index_of(parent)->find(name) != 0) return fail(std::errc::file_exists);
+  if (auto allowed = may_add_name(**directory); !allowed) return fail(allowed.error());
   const bool is_directory = S_ISDIR(what.mode);
   if (is_directory && (*directory)->nlink == kLinkMax) return fail(std::errc::too_many_links);
 
@@ -180,6 +182,7 @@ Result<uint32_t> FileSystem::allocate_inode(const InodeRecord& parent, const Cal
   inode.lookups = 1;
   inode.parent = is_directory ? parent_ino : 0;
   inode.next_cookie = kFirstCookie;
+  inode.flags = parent.flags & InodeRecord::kInheritedFlags;
   set_all_times(inode, now());
   if (!what.symlink_target.empty()) {
     const auto written = store_.write(index, 0, std::as_bytes(std::span(what.symlink_target)));
@@ -221,6 +224,8 @@ Result<Attr> FileSystem::try_link(Operation& op, uint64_t ino, uint64_t parent, 
   if (inode == nullptr) return fail(std::errc(ESTALE));
   if (inode->is_directory()) return fail(std::errc::operation_not_permitted);
   if (index_of(parent)->find(name) != 0) return fail(std::errc::file_exists);
+  if (auto allowed = may_add_name(**directory); !allowed) return fail(allowed.error());
+  if (inode->is_protected()) return fail(std::errc::operation_not_permitted);
   if (inode->nlink >= kLinkMax) return fail(std::errc::too_many_links);
   const auto name_id = names_.allocate(name, ino, inode->mode, (*directory)->next_cookie);
   if (!name_id) return fail(name_id.error());

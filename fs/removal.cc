@@ -34,6 +34,7 @@ Result<void> FileSystem::remove(Operation& op, uint64_t parent, std::string_view
     if (!found) return fail(found.error());
     if (found->ino != seen->ino) continue;
     InodeRecord& victim = *find_inode(found->ino);
+    if (auto allowed = may_remove_name(*find_inode(parent), victim); !allowed) return allowed;
     if (is_rmdir && !victim.is_directory()) return fail(std::errc::not_a_directory);
     if (!is_rmdir && victim.is_directory()) return fail(std::errc::is_a_directory);
     if (is_rmdir && !index_of(found->ino)->empty()) return fail(std::errc::directory_not_empty);

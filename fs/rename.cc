@@ -71,10 +71,14 @@ Result<void> FileSystem::check_rename(const RenameArguments& arguments, const Fo
     if (target != nullptr && S_ISDIR(target->type) && is_ancestor(target->ino, arguments.parent))
       return fail(exchange ? std::errc::invalid_argument : std::errc::directory_not_empty);
   }
-  if (target == nullptr) return exchange ? Result<void>(fail(std::errc::no_such_file_or_directory)) : Result<void>();
+  if (target == nullptr && exchange) return fail(std::errc::no_such_file_or_directory);
+  if (target != nullptr && (arguments.flags & kRenameNoReplace) != 0) return fail(std::errc::file_exists);
+  if (target != nullptr && target->ino == source.ino) return {};
+  if (auto allowed = may_remove_name(*find_inode(arguments.parent), *find_inode(source.ino)); !allowed) return allowed;
+  const InodeRecord& new_parent = *find_inode(arguments.new_parent);
+  if (target == nullptr) return may_add_name(new_parent);
+  if (auto allowed = may_remove_name(new_parent, *find_inode(target->ino)); !allowed) return allowed;
   if (exchange) return {};
-  if ((arguments.flags & kRenameNoReplace) != 0) return fail(std::errc::file_exists);
-  if (target->ino == source.ino) return {};
   const bool target_is_directory = S_ISDIR(target->type);
   if (target_is_directory && !source_is_directory) return fail(std::errc::is_a_directory);
   if (!target_is_directory && source_is_directory) return fail(std::errc::not_a_directory);

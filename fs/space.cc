@@ -45,6 +45,7 @@ Result<void> FileSystem::try_fallocate(Operation& op, uint64_t ino, uint32_t fla
   const ReaderLock frozen(freeze_);
   const uint64_t end = offset + length;
   const bool punches = (flags & kPunchHole) != 0;
+  if (auto allowed = may_fallocate(ino, flags); !allowed) return allowed;
   for (bool is_reserved = punches; !is_reserved;) {
     const InodeLockSet locks(inode_locks_, {{ino, InodeLock::kExclusive}});
     const auto inode = find_regular(ino);
@@ -70,6 +71,15 @@ Result<void> FileSystem::try_fallocate(Operation& op, uint64_t ino, uint32_t fla
   drop_capability(transaction, **inode);
   op.commit(transaction, {.kind = Outcome::kDone, .unused = 0, .value = 0, .attr = {}});
   return {};
+}
+
+// fs/open.c, vfs_fallocate.
+Result<void> FileSystem::may_fallocate(uint64_t ino, uint32_t flags) {
+  const InodeLockSet locks(inode_locks_, {{ino, InodeLock::kShared}});
+  const auto inode = find_regular(ino);
+  if (!inode) return fail(inode.error());
+  const bool is_forbidden = (*inode)->is_immutable() || ((*inode)->is_append_only() && (flags & ~kKeepSize) != 0);
+  return is_forbidden ? fail(std::errc::operation_not_permitted) : Result<void>();
 }
 
 Result<void> FileSystem::clear_range(uint64_t ino, uint64_t offset, uint64_t end, BlockStore::Reservation reservation) {
@@ -131,9 +141,10 @@ Result<size_t> FileSystem::copy_step(Operation& op, const CopyRange& range, uint
     if (!source) return fail(source.error());
     const auto target = find_regular(range.to_ino);
     if (!target) return fail(target.error());
-    if (!truncate_step(range.to_ino, **target)) continue;
     const uint64_t from = range.from_offset + done;
     const uint64_t to = range.to_offset + done;
+    if (!may_write_at(**target, to)) return fail(std::errc::operation_not_permitted);
+    if (!truncate_step(range.to_ino, **target)) continue;
     if (from >= (*source)->size) return 0;
     const uint64_t length = std::min({range.length - done, (*source)->size - from, kCopyStep});
     const auto copied = store_.copy(ino_index(range.from_ino), from, ino_index(range.to_ino), to, length);

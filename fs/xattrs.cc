@@ -117,6 +117,7 @@ Result<void> FileSystem::try_set_xattr(Operation& op, uint64_t ino, const XattrA
   const InodeLockSet locks(inode_locks_, {{ino, InodeLock::kExclusive}});
   const InodeRecord* inode = find_inode(ino);
   if (inode == nullptr) return fail(std::errc(ESTALE));
+  if (inode->is_protected()) return fail(std::errc::operation_not_permitted);
   auto blob = read_xattrs(*inode);
   if (!blob) return fail(blob.error());
   if (is_acl(kind)) {
@@ -141,6 +142,8 @@ Result<void> FileSystem::try_remove_xattr(Operation& op, uint64_t ino, std::stri
   const InodeLockSet locks(inode_locks_, {{ino, InodeLock::kExclusive}});
   const InodeRecord* inode = find_inode(ino);
   if (inode == nullptr) return fail(std::errc(ESTALE));
+  // The kernel removes capabilities itself before a write, which may be allowed.
+  if (inode->is_protected() && kind != InodeRecord::kCapability) return fail(std::errc::operation_not_permitted);
   auto blob = read_xattrs(*inode);
   if (!blob) return fail(blob.error());
   // An ACL that is not there is removed with success, and ctime tells of it: as on tmpfs.

@@ -72,7 +72,7 @@ constexpr Table make_table() {
   table[FUSE_INTERRUPT] = refused("INTERRUPT");
   table[FUSE_BMAP] = refused("BMAP");
   table[FUSE_DESTROY] = served("DESTROY");
-  table[FUSE_IOCTL] = refused("IOCTL");
+  table[FUSE_IOCTL] = served("IOCTL", sizeof(fuse_ioctl_in));
   table[FUSE_POLL] = refused("POLL");
   table[FUSE_NOTIFY_REPLY] = {.name = "NOTIFY_REPLY", .served = false, .answered = false};
   table[FUSE_BATCH_FORGET] = unanswered("BATCH_FORGET", sizeof(fuse_batch_forget_in));

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <string>
 
+#include "fuse/flag_operations.h"
 #include "fuse/range_operations.h"
 #include "fuse/serve.h"
 
@@ -21,7 +22,8 @@ constexpr unsigned kBackgroundMax = 64;
 // locks are the kernel's own; data moves by one copy, not by splicing.
 void set_wishes(fuse_conn_info* connection, const RequestFeatures& features) {
   uint64_t wishes = FUSE_CAP_ASYNC_READ | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |
-                    FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_EXPLICIT_INVAL_DATA | FUSE_CAP_EXPORT_SUPPORT;
+                    FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_EXPLICIT_INVAL_DATA | FUSE_CAP_EXPORT_SUPPORT |
+                    FUSE_CAP_IOCTL_DIR;
   // ACLs: the kernel checks them, we apply the umask, since only directories without a default ACL have one.
   if (features.acl) wishes |= FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK;
 #if FUSE_USE_VERSION >= FUSE_MAKE_VERSION(3, 17)
@@ -184,12 +186,12 @@ void read(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset, fuse_fi
 
 void write(fuse_req_t request, fuse_ino_t ino, const char* data, size_t size, off_t offset, fuse_file_info*) {
   const std::span bytes(reinterpret_cast<const std::byte*>(data), size);
-  const bool drops = (reader_of(request).slot().argument<fuse_write_in>().write_flags & FUSE_WRITE_KILL_SUIDGID) != 0;
+  const uint32_t flags = reader_of(request).slot().argument<fuse_write_in>().write_flags;
+  const WriteKind kind{.drops_privileges = (flags & FUSE_WRITE_KILL_SUIDGID) != 0,
+                       .is_write_back = (flags & FUSE_WRITE_CACHE) != 0};
   serve_change<size_t>(
       request,
-      [&](FileSystem& fs, Operation& operation) {
-        return fs.write(operation, ino, uint64_t(offset), bytes, drops ? Privileges::kDrop : Privileges::kKeep);
-      },
+      [&](FileSystem& fs, Operation& operation) { return fs.write(operation, ino, uint64_t(offset), bytes, kind); },
       [&](size_t count) { fuse_reply_write(request, count); });
 }
 
@@ -291,6 +293,7 @@ fuse_lowlevel_ops lowlevel_operations() {
   operations.readdirplus = &readdirplus;
   operations.statfs = &statfs;
   operations.access = &access;
+  operations.ioctl = &ioctl;
   operations.release = &release;
   operations.releasedir = &release;
   add_range_operations(operations);

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <utility>
 
 #include "base/image.h"
 #include "fs/filesystem.h"
@@ -51,6 +52,11 @@ class Reader {
   /// `attempts_max`th time, since it ended the server each time.
   void process_again(uint32_t attempts_max);
 
+  /// Whom to tell of attributes that a request has changed without its answer telling the kernel. Set before requests.
+  void set_on_attributes_changed(std::function<void(uint64_t ino)> on_attributes_changed) {
+    on_attributes_changed_ = std::move(on_attributes_changed);
+  }
+
   const RequestSlot& slot() const { return slot_; }
 
   // For the handlers (operations.cc).
@@ -59,6 +65,9 @@ class Reader {
   const RequestHooks& hooks() const { return hooks_; }
   bool has_replied() const { return has_replied_; }
   const RequestFeatures& features() const { return features_; }
+  void note_attributes_changed(uint64_t ino) const {
+    if (on_attributes_changed_) on_attributes_changed_(ino);
+  }
   /// The session has taken our settings.
   void note_initialized() { is_initialized_ = true; }
 
@@ -79,6 +88,7 @@ class Reader {
   RequestFeatures features_;
   std::unique_ptr<fuse_session, SessionDeleter> session_;
   int fd_;  // the session's duplicate
+  std::function<void(uint64_t)> on_attributes_changed_;
   std::optional<Operation> operation_;
   bool has_replied_ = false;
   bool is_mute_ = false;     // replies go nowhere

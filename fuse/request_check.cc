@@ -34,6 +34,7 @@ bool counts_fit(uint32_t opcode, std::span<const std::byte> argument, std::span<
                 size_t capacity) {
   switch (opcode) {
     case FUSE_WRITE: return load<fuse_write_in>(argument).size <= rest.size();
+    case FUSE_IOCTL: return load<fuse_ioctl_in>(argument).in_size <= rest.size();
     case FUSE_SETXATTR: return load<uint32_t>(argument) <= rest.size();
     case FUSE_BATCH_FORGET: return load<fuse_batch_forget_in>(argument).count <= rest.size() / sizeof(fuse_forget_one);
     case FUSE_GETXATTR:

@@ -1,6 +1,7 @@
 #include "fs/filesystem.h"
 
 #include <gtest/gtest.h>
+#include <linux/fs.h>
 
 #include "tests/fs/fs_rig.h"
 
@@ -334,6 +335,75 @@ TEST(FileSystem, FilesWithoutNamesAreMadeInDirectoriesThatAreThere) {
   EXPECT_TRUE(rig.rmdir(kRoot, "dir").has_value());
   EXPECT_EQ(rig.tmpfile(directory).error(), std::errc::no_such_file_or_directory);
   EXPECT_EQ(rig.tmpfile(rig.create(kRoot, "file")->ino).error(), std::errc::not_a_directory);
+  rig.expect_sound();
+}
+
+TEST(FileSystem, AnImmutableFileStaysAsItIs) {
+  FsRig rig;
+  constexpr std::errc kForbidden = std::errc::operation_not_permitted;
+  const uint64_t ino = rig.create(kRoot, "file")->ino;
+  rig.create(kRoot, "other");
+  rig.write(ino, 0, "text");
+  const auto set = [&](uint32_t flags) {
+    return rig.run([&](Operation& op) { return rig.fs().set_inode_flags(op, ino, flags); });
+  };
+  EXPECT_TRUE(set(FS_IMMUTABLE_FL).has_value());
+  rig.attach();
+  EXPECT_EQ(rig.fs().inode_flags(ino), uint32_t(FS_IMMUTABLE_FL));
+  EXPECT_EQ(rig.write(ino, 4, "x").error(), kForbidden);
+  EXPECT_EQ(rig.truncate(ino, 4).error(), kForbidden);
+  const auto chmod = [&](Operation& op) { return rig.fs().setattr(op, ino, {.fields = SetAttr::kMode}); };
+  EXPECT_EQ(rig.run(chmod).error(), kForbidden);
+  EXPECT_EQ(rig.link(ino, kRoot, "link").error(), kForbidden);
+  EXPECT_EQ(rig.rename(kRoot, "file", kRoot, "new").error(), kForbidden);
+  EXPECT_EQ(rig.rename(kRoot, "other", kRoot, "file").error(), kForbidden);
+  EXPECT_EQ(rig.rename(kRoot, "other", kRoot, "file", FileSystem::kRenameExchange).error(), kForbidden);
+  EXPECT_EQ(rig.unlink(kRoot, "file").error(), kForbidden);
+  EXPECT_EQ(rig.read(ino), "text");
+  EXPECT_EQ(set(FS_COMPR_FL).error(), std::errc::operation_not_supported);
+  EXPECT_TRUE(set(0).has_value());
+  EXPECT_TRUE(rig.unlink(kRoot, "file").has_value());
+  rig.expect_sound();
+}
+
+TEST(FileSystem, AnAppendOnlyFileGrowsAtItsEnd) {
+  FsRig rig;
+  const uint64_t ino = rig.create(kRoot, "log")->ino;
+  rig.write(ino, 0, "text");
+  rig.run([&](Operation& op) { return rig.fs().set_inode_flags(op, ino, FS_APPEND_FL); });
+  EXPECT_EQ(rig.write(ino, 4, " and more"), 9U);
+  EXPECT_EQ(rig.write(ino, 0, "T").error(), std::errc::operation_not_permitted);
+  EXPECT_EQ(rig.truncate(ino, 100).error(), std::errc::operation_not_permitted);
+  EXPECT_EQ(rig.unlink(kRoot, "log").error(), std::errc::operation_not_permitted);
+  const auto touch = [&](uint32_t fields) {
+    return rig.run([&](Operation& op) { return rig.fs().setattr(op, ino, {.fields = fields}); });
+  };
+  EXPECT_TRUE(touch(SetAttr::kAtimeNow | SetAttr::kMtimeNow).has_value());
+  EXPECT_EQ(touch(SetAttr::kAtimeNow).error(), std::errc::operation_not_permitted);
+  EXPECT_EQ(rig.read(ino), "text and more");
+  rig.expect_sound();
+}
+
+TEST(FileSystem, FlagsOfADirectoryCoverItsNames) {
+  FsRig rig;
+  constexpr std::errc kForbidden = std::errc::operation_not_permitted;
+  const uint64_t directory = rig.mkdir(kRoot, "dir")->ino;
+  const uint64_t child = rig.create(directory, "child")->ino;
+  const auto set = [&](uint32_t flags) {
+    rig.run([&](Operation& op) { return rig.fs().set_inode_flags(op, directory, flags); });
+  };
+  set(FS_APPEND_FL | FS_NODUMP_FL);
+  const auto made = rig.create(directory, "made");
+  ASSERT_TRUE(made.has_value());
+  EXPECT_EQ(rig.fs().inode_flags(made->ino), uint32_t(FS_NODUMP_FL)) << "nodump is inherited";
+  EXPECT_EQ(rig.unlink(directory, "made").error(), kForbidden);
+  set(FS_IMMUTABLE_FL);
+  EXPECT_EQ(rig.mkdir(directory, "sub").error(), kForbidden);
+  EXPECT_EQ(rig.link(child, directory, "link").error(), kForbidden);
+  EXPECT_EQ(rig.tmpfile(directory).error(), kForbidden);
+  EXPECT_EQ(rig.rename(directory, "child", kRoot, "child").error(), kForbidden);
+  EXPECT_EQ(rig.create(directory, "child", true).error(), std::errc::file_exists);
+  EXPECT_EQ(rig.write(child, 0, "x"), 1U);
   rig.expect_sound();
 }
 

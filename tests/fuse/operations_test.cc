@@ -1,6 +1,7 @@
 // Each opcode once, from the bytes of the request to the bytes of the reply.
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <linux/fs.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -219,6 +220,46 @@ TEST_F(Operations, SuidAndSgidGoWhereTheKernelAsksForIt) {
   request.push_back(std::byte('x'));
   EXPECT_EQ(served_.kernel().call(FUSE_WRITE, ino, request).error, 0);
   EXPECT_EQ(caller().getattr(ino)->mode & 07777, 0777u);
+}
+
+TEST_F(Operations, ChattrFlagsAreSetAndToldByIoctls) {
+  const uint64_t ino = make_file("file");
+  const auto ask = [&](uint32_t command, uint32_t output_size, std::span<const std::byte> input = {}) {
+    fuse_ioctl_in head{};
+    head.cmd = command;
+    head.in_size = uint32_t(input.size());
+    head.out_size = output_size;
+    auto argument = make_argument(head);
+    argument.insert(argument.end(), input.begin(), input.end());
+    return served_.kernel().call(FUSE_IOCTL, ino, argument);
+  };
+  const auto set = [&](uint32_t flags) {
+    return ask(uint32_t(FS_IOC_SETFLAGS), 0, std::as_bytes(std::span(&flags, 1))).error;
+  };
+  EXPECT_EQ(set(FS_IMMUTABLE_FL | FS_NODUMP_FL), 0);
+  auto reply = ask(uint32_t(FS_IOC_GETFLAGS), sizeof(uint32_t));
+  ASSERT_EQ(reply.body.size(), sizeof(fuse_ioctl_out) + sizeof(uint32_t));
+  uint32_t flags = 0;
+  std::memcpy(&flags, reply.body.data() + sizeof(fuse_ioctl_out), sizeof(flags));
+  EXPECT_EQ(flags, uint32_t(FS_IMMUTABLE_FL | FS_NODUMP_FL));
+  reply = ask(uint32_t(FS_IOC_FSGETXATTR), sizeof(fsxattr));
+  fsxattr attributes{};
+  ASSERT_EQ(reply.body.size(), sizeof(fuse_ioctl_out) + sizeof(attributes));
+  std::memcpy(&attributes, reply.body.data() + sizeof(fuse_ioctl_out), sizeof(attributes));
+  EXPECT_EQ(attributes.fsx_xflags, uint32_t(FS_XFLAG_IMMUTABLE | FS_XFLAG_NODUMP));
+  EXPECT_EQ(caller().unlink(kRoot, "file").error(), std::errc::operation_not_permitted);
+
+  EXPECT_EQ(set(FS_COMPR_FL), EOPNOTSUPP);
+  attributes.fsx_xflags = FS_XFLAG_APPEND;
+  EXPECT_EQ(ask(uint32_t(FS_IOC_FSSETXATTR), 0, std::as_bytes(std::span(&attributes, 1))).error, 0);
+  EXPECT_EQ(caller().truncate(ino, 0).error(), std::errc::operation_not_permitted);
+  attributes.fsx_projid = 1;
+  EXPECT_EQ(ask(uint32_t(FS_IOC_FSSETXATTR), 0, std::as_bytes(std::span(&attributes, 1))).error, EOPNOTSUPP);
+  EXPECT_EQ(set(0), 0);
+  EXPECT_EQ(ask(0x5401, 60).error, ENOTTY);
+  EXPECT_EQ(ask(uint32_t(FS_IOC_GETFLAGS), 2).error, EINVAL);
+  EXPECT_EQ(ask(uint32_t(FS_IOC_SETFLAGS), 0, std::vector<std::byte>(2)).error, EINVAL);
+  EXPECT_TRUE(caller().unlink(kRoot, "file"));
 }
 
 TEST_F(Operations, StatxTellsTheTimeOfBirth) {

@@ -120,6 +120,13 @@ TEST(RequestCheck, XattrsMustFitTheReplyBuffer) {
   }
 }
 
+TEST(RequestCheck, AnIoctlBringsTheBytesItSpeaksOf) {
+  fuse_ioctl_in argument{};
+  argument.in_size = 4;
+  EXPECT_EQ(check_request(make_request(FUSE_IOCTL, bytes_of(argument) + "123"), kCapacity), RequestVerdict::kMalformed);
+  EXPECT_EQ(check_request(make_request(FUSE_IOCTL, bytes_of(argument) + "1234"), kCapacity), RequestVerdict::kServe);
+}
+
 TEST(RequestCheck, AReadMustFitTheReplyBuffer) {
   fuse_read_in argument{};
   argument.size = kCapacity;
