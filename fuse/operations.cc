@@ -96,12 +96,12 @@ void statx(fuse_req_t request, fuse_ino_t ino, int flags, int, fuse_file_info*) 
 // With HANDLE_KILLPRIV_V2 the kernel says which changes take suid and sgid away (fs/fuse/dir.c, fuse_do_setattr). What
 // else asks for it, above all before a WRITE, comes as a change of nothing (fuse_setattr leaves out the new mode), and
 // the answer tells the kernel the new mode. So does chown(2) to -1 and -1, by anybody: hence the "as writer".
-void setattr(fuse_req_t request, fuse_ino_t ino, struct stat* values, int fields, fuse_file_info*) {
+void setattr(fuse_req_t request, fuse_ino_t ino, struct stat* values, int fields, fuse_file_info* file) {
   SetAttr change = to_set_attr(*values, fields);
   const uint32_t valid = reader_of(request).slot().argument<fuse_setattr_in>().valid;
   if (change.fields == 0) change.fields = SetAttr::kDropPrivilegesAsWriter;
   if ((valid & FATTR_KILL_SUIDGID) != 0) change.fields |= SetAttr::kDropPrivileges;
-  if ((valid & FATTR_FH) != 0) change.fields |= SetAttr::kByDescriptor;
+  if (file != nullptr) change.fields |= SetAttr::kByDescriptor;
   serve_change<Attr>(
       request, [&](FileSystem& fs, Operation& operation) { return fs.setattr(operation, ino, change); },
       [&](const Attr& attr) { reply_attr(request, attr); });
