@@ -127,7 +127,8 @@ for group, cut in TRUNCATERS.items():
     case(group, "beyond RLIMIT_FSIZE is EFBIG", "EFBIG", lambda cut=cut: limited(lambda: cut(5000)))
 case("truncate", "the same size changes mtime and ctime", "mc",
      lambda: changed("file", lambda: os.truncate("file", 1000)))
-case("truncate", "the same size of an empty file changes no time", "", lambda: changed("new", lambda: os.truncate("new", 0)),
+case("truncate", "the same size of an empty file changes no time", "",
+     lambda: changed("new", lambda: os.truncate("new", 0)),
      prepare=lambda: try_open("new", CREATE)(), ours="mc", section="Times")
 case("truncate", "a FIFO is EINVAL", "EINVAL", lambda: os.truncate("fifo", 0))
 case("truncate", "a missing file is ENOENT", "ENOENT", lambda: os.truncate("missing", 0))

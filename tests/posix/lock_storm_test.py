@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Many threads rename, link and unlink across the same directories: no deadlock, no lost entry, a clean audit.
 
-usage: lock_storm_test.py BINARIES [--seconds N] [--threads N] [--options OPTIONS]     exit 77: this machine cannot mount
+usage: lock_storm_test.py BINARIES [--seconds N] [--threads N] [--options OPTIONS]    exit 77: this machine cannot mount
 """
 
 import argparse

@@ -56,8 +56,12 @@ Trace describe(World& world, const CallOptions& options, int directory, const st
     const UniqueFd fd(::openat(directory, name.c_str(), O_RDONLY | O_CLOEXEC));
     call.opened("open", fd.get());
     if (fd) add_contents(call.trace(), fd.get(), status.st_size);
-    // Bytes that are stored are told as blocks: archivers leave out what has none.
-    call.trace().add("has blocks if it must", status.st_size == 0 || status.st_blocks >= 0);
+    // Archivers leave out what has no blocks.
+    const auto& fields = call.trace().fields();
+    const bool has_data = std::ranges::any_of(fields, [](const Trace::Field& field) {
+      return field.label == "contents.data" && field.value.find_first_not_of('\0') != std::string::npos;
+    });
+    call.trace().add("blocks", !has_data || status.st_blocks > 0 ? "as they must be" : "none");
   }
   return call.trace();
 }
