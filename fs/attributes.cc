@@ -64,7 +64,8 @@ uint32_t FileSystem::unprivileged_mode(const InodeRecord& inode, const Caller& c
 }
 
 void FileSystem::drop_privileges(Transaction& transaction, InodeRecord& inode, const Caller& caller) const {
-  if (caller.uid != 0) transaction.set(inode.mode, unprivileged_mode(inode, caller));
+  const bool has_any = inode.is_regular() && (inode.mode & (S_ISUID | S_ISGID)) != 0;
+  if (has_any && caller.uid != 0) transaction.set(inode.mode, unprivileged_mode(inode, caller));
 }
 
 uint32_t FileSystem::permitted(const InodeRecord& inode, const Caller& caller) {
@@ -107,7 +108,10 @@ Result<Attr> FileSystem::setattr(Operation& op, uint64_t ino, const SetAttr& cha
                        ((change.fields & SetAttr::kDropPrivilegesAsWriter) != 0 && may_write);
     if (drops && !inode->is_directory()) before.mode = unprivileged_mode(*inode, op.caller());
     Outcome outcome{.kind = Outcome::kAttr, .unused = 0, .value = 0, .attr = changed(before, change, now())};
-    if (keeps_times(change, *inode, store_.end(ino_index(ino)))) {
+    // Somebody whom the bits are not to be dropped for.
+    const bool is_void = change.fields == SetAttr::kDropPrivilegesAsWriter && !may_write && !inode->is_directory() &&
+                         (inode->mode & (S_ISUID | S_ISGID)) != 0;
+    if (is_void || keeps_times(change, *inode, store_.end(ino_index(ino)))) {
       outcome.attr.mtime = before.mtime;
       outcome.attr.ctime = before.ctime;
     }
