@@ -38,7 +38,7 @@ class Mover {
   Mover(int root, unsigned thread) : root_(root), prefix_("t" + std::to_string(thread) + "_"), random_(thread + 1) {}
 
   void run(const std::atomic<bool>& is_over) {
-    for (uint64_t i = 0; !is_over && ok(); ++i) {
+    while (!is_over && ok()) {
       switch (random_.below(8)) {
         case 0: create(); break;
         case 1: link(); break;
