@@ -65,8 +65,6 @@ Result<void> FileSystem::try_fallocate(Operation& op, uint64_t ino, uint32_t fla
   const Time time = now();
   Transaction transaction = op.begin();
   if ((flags & kKeepSize) == 0 && end > (*inode)->size) transaction.set((*inode)->size, end);
-  drop_privileges(transaction, **inode, op.caller());
-  drop_capability(transaction, **inode);
   set_mtime(transaction, **inode, time);
   set_ctime(transaction, **inode, time);
   drop_privileges(transaction, **inode, op.caller());
@@ -158,8 +156,6 @@ Result<size_t> FileSystem::copy_step(Operation& op, const CopyRange& range, uint
     const Time time = now();
     Transaction transaction = op.begin();
     if (to + *copied > (*target)->size) transaction.set((*target)->size, to + *copied);
-    drop_privileges(transaction, **target, op.caller());
-    drop_capability(transaction, **target);
     set_mtime(transaction, **target, time);
     set_ctime(transaction, **target, time);
     drop_privileges(transaction, **target, op.caller());
