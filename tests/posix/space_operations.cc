@@ -20,18 +20,16 @@ void truncate(Call& call) {
   const int64_t size = call.offset();
   const std::string name = full_name(path);
   struct stat status{};
-  // Sometimes to the size that it has: then tmpfs changes the times only if there are pages.
   const bool is_file = ::stat(name.c_str(), &status) == 0 && S_ISREG(status.st_mode);
   const bool stays = call.random().chance(10) ? is_file : is_file && status.st_size == size;
   call.describe("truncate({}, {})", path.shown, stays ? status.st_size : size);
-  // Of an empty file to 0 it looks to us like open(2) with O_TRUNC, which is a change of the times (docs/posix.md,
-  // "Times"): afterwards both have the same times again.
-  const bool is_ambiguous = stays && status.st_size == 0;
-  if (!is_ambiguous) call.watch("file", path);
+  // To the size that it has: the times change if there are pages, and tmpfs has pages where we have none
+  // (docs/posix.md, "Times"): afterwards both have the same times again.
+  if (!stays) call.watch("file", path);
   call.begin();
   const int64_t done = call.result("truncate", ::truncate(name.c_str(), stays ? status.st_size : size));
   call.finish();
-  if (is_ambiguous && done == 0) ::utimensat(path.directory, path.c_str(), nullptr, 0);
+  if (stays && done == 0) ::utimensat(path.directory, path.c_str(), nullptr, 0);
   call.watch("file", path);
 }
 
