@@ -15,6 +15,14 @@ bool MemoryBudget::try_charge(Bytes bytes, Bytes keep) {
   return true;
 }
 
+bool MemoryBudget::try_charge_contents(Bytes bytes, Admission admission) {
+  if (admission == Admission::kPromised) {
+    charge(bytes);
+    return true;
+  }
+  return try_charge(bytes, admission == Admission::kReserved ? reserve() - reserve() / 4 : reserve());
+}
+
 bool MemoryBudget::try_promise(Bytes bytes) {
   // Before the sum: a peak that is measured meanwhile must not count it as memory.
   promised_.fetch_add(bytes, std::memory_order_relaxed);

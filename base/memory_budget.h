@@ -6,9 +6,12 @@
 
 namespace ztmpfs {
 
-/// Whether memory may be refused at the cap. What was promised before is charged in any case: its promise is kept, and
-/// ends, with that.
-enum class Admission { kCapped, kPromised };
+/// Whether memory for contents may be refused at the cap.
+enum class Admission {
+  kCapped,
+  kReserved,  ///< may take a quarter of the reserve: what cannot be refused to the one who wrote it any more
+  kPromised,  ///< charged in any case: the promise is kept, and ends, with that
+};
 
 /// The cap on all memory of a mount, and what counts against it. Lock-free, safe from any thread.
 ///
@@ -17,11 +20,12 @@ enum class Admission { kCapped, kPromised };
 /// memory, but nobody else gets it.
 class MemoryBudget {
  public:
-  /// Contents stop at limit - reserve; metadata may go on to limit - reserve / 2; the rest keeps deletes working.
+  /// Contents stop at limit - reserve (kReserved ones at three quarters of that reserve); metadata may go on to
+  /// limit - reserve / 2; the rest keeps deletes working.
   MemoryBudget(Bytes limit, Bytes reserve) : limit_(limit), reserve_(reserve) {}
 
   /// Charges `bytes` of file contents; false (and nothing charged) at the cap.
-  bool try_charge_contents(Bytes bytes) { return try_charge(bytes, reserve()); }
+  bool try_charge_contents(Bytes bytes, Admission admission = Admission::kCapped);
   /// Charges `bytes` of metadata; false (and nothing charged) at the cap.
   bool try_charge_metadata(Bytes bytes) { return try_charge(bytes, reserve() / 2); }
   /// Charges what is already resident, whatever the cap says (attach, request buffers).

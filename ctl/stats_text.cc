@@ -68,6 +68,8 @@ void describe_contents(std::ostream& out, const json::object& stats) {
            "), compaction would free " + bytes(stats, "compact_freeable_bytes"));
   if (const uint64_t failures = number(stats, "checksum_failures"); failures != 0)
     line(out, "DAMAGED", std::to_string(failures) + " reads met a wrong checksum");
+  if (const uint64_t failures = number(stats, "write_back_failures"); failures != 0)
+    line(out, "LOST", std::to_string(failures) + " writes through shared mappings found no memory");
 }
 
 std::string when(const json::value& seconds) {

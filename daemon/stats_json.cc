@@ -110,6 +110,7 @@ json::object stats_json(const ServerInfo& info, const ServerStats& stats) {
           {"free_span_bytes", volume.pool.free_span_bytes},
           {"compact_freeable_bytes", volume.pool.freeable},
           {"checksum_failures", volume.store.checksum_failures},
+          {"write_back_failures", volume.write_back_failures},
           {"forgets", stats.forgets},
           {"requests", std::move(requests)},
           {"psi", psi_json(stats.psi)},

@@ -1,6 +1,8 @@
 // Contents: read, write, readlink.
 #include <algorithm>
+#include <string>
 
+#include "base/log.h"
 #include "fs/filesystem.h"
 
 namespace ztmpfs {
@@ -35,8 +37,18 @@ Result<size_t> FileSystem::write(Operation& op, uint64_t ino, uint64_t offset, s
   const auto written = write_rest(op, arguments, data, done, Full::kIsAnError);
   if (written || written.error() != std::errc::no_space_on_device) return written;
   const bool has_room = on_full_ && on_full_(data.size() - done);
-  if (!has_room && done == 0) return written;
-  return write_rest(op, arguments, has_room ? data : data.first(done), done, Full::kCutsTheWrite);
+  auto result = written;
+  if (has_room || done > 0)
+    result = write_rest(op, arguments, has_room ? data : data.first(done), done, Full::kCutsTheWrite);
+  if (kind.is_write_back && result.value_or(0) < data.size()) note_write_back_failure(ino);
+  return result;
+}
+
+// Whoever wrote it has gone on: only msync(2) and fsync(2) can tell.
+void FileSystem::note_write_back_failure(uint64_t ino) {
+  write_back_failures_.fetch_add(1, std::memory_order_relaxed);
+  log_limited(LogLevel::kError, "write-back",
+              "no memory for what was written to inode " + std::to_string(ino) + " through a shared mapping");
 }
 
 // Writes what is behind the first `done` bytes, and adds to them. Order for a crash: contents, slots, then size and
@@ -53,7 +65,8 @@ Result<size_t> FileSystem::write_rest(Operation& op, const WriteArguments& argum
     if (!inode->is_regular()) return fail(std::errc::invalid_argument);
     if (!kind.is_write_back && !may_write_at(*inode, offset)) return fail(std::errc::operation_not_permitted);
     if (!truncate_step(ino, *inode)) continue;
-    const auto written = store_.write(ino_index(ino), offset + done, data.subspan(done));
+    const Admission admission = kind.is_write_back ? Admission::kReserved : Admission::kCapped;
+    const auto written = store_.write(ino_index(ino), offset + done, data.subspan(done), admission);
     done += written.value_or(0);
     if (!written && done == 0) {
       // Blocks behind the end must not stay: a later extension would show them.

@@ -188,6 +188,8 @@ class FileSystem {
   uint64_t directories() const;
   /// Memory of the tables of inodes and names.
   Bytes metadata_bytes() const;
+  /// Pages written through shared mappings for which there was no memory any more.
+  uint64_t write_back_failures() const { return write_back_failures_.load(std::memory_order_relaxed); }
 
   /// Frees contents of removed or truncated files that were too large to be freed by the request itself, one bounded
   /// step per call. False when there is nothing to do. Background work.
@@ -291,7 +293,7 @@ class FileSystem {
   // xattrs.cc
   Result<uint32_t> xattr_kind(std::string_view name) const;
   Result<XattrBlob> read_xattrs(const InodeRecord& inode) const REQUIRES(inode_locks_);
-  Result<uint32_t> write_xattrs(uint64_t ino, const XattrBlob& blob);
+  Result<uint32_t> write_xattrs(uint64_t ino, const XattrBlob& blob, Admission admission);
   Result<void> change_xattrs(Operation& op, uint64_t ino, const XattrBlob& blob, uint32_t mode) REQUIRES(inode_locks_);
   Result<void> try_set_xattr(Operation& op, uint64_t ino, const XattrAssignment& what, uint32_t kind);
   Result<void> try_remove_xattr(Operation& op, uint64_t ino, std::string_view name, uint32_t kind);
@@ -317,6 +319,7 @@ class FileSystem {
     uint64_t offset;
     WriteKind kind;
   };
+  void note_write_back_failure(uint64_t ino);
   Result<size_t> write_rest(Operation& op, const WriteArguments& arguments, std::span<const std::byte> data,
                             size_t& done, Full full);
 
@@ -385,6 +388,8 @@ class FileSystem {
 
   mutable SharedMutex directories_mutex_;  // the map only; an index is covered by its directory's inode lock
   boost::unordered_flat_map<uint32_t, std::unique_ptr<DirectoryIndex>> directories_ GUARDED_BY(directories_mutex_);
+
+  std::atomic<uint64_t> write_back_failures_ = 0;
 
   Mutex purge_mutex_;
   std::deque<uint64_t> purge_queue_ GUARDED_BY(purge_mutex_);  // inode numbers

@@ -291,6 +291,7 @@ VolumeStats Volume::stats() const {
           .mem_limit = parts_->budget.limit(),
           .hot_limit = parts_->store.hot_limit(),
           .metadata_bytes = parts_->fs.metadata_bytes() + store.metadata_bytes,
+          .write_back_failures = parts_->fs.write_back_failures(),
           .reclaim = parts_->reclaimer.stats(),
           .files = parts_->fs.files(),
           .directories = parts_->fs.directories()};

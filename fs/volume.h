@@ -43,6 +43,7 @@ struct VolumeStats {
   Bytes mem_limit;
   Bytes hot_limit;  ///< may sit uncompressed
   Bytes metadata_bytes;
+  uint64_t write_back_failures;
   ReclaimStats reclaim;
   uint64_t files;
   uint64_t directories;

@@ -73,7 +73,7 @@ Result<XattrBlob> FileSystem::read_xattrs(const InodeRecord& inode) const {
 }
 
 // A record that is complete but for its state, as a new inode's; 0 for no attributes.
-Result<uint32_t> FileSystem::write_xattrs(uint64_t ino, const XattrBlob& blob) {
+Result<uint32_t> FileSystem::write_xattrs(uint64_t ino, const XattrBlob& blob, Admission admission) {
   if (blob.empty()) return 0;
   if (blob.bytes().size() > kXattrsMax) return fail(std::errc::no_space_on_device);
   const uint32_t index = begin_record();
@@ -82,7 +82,7 @@ Result<uint32_t> FileSystem::write_xattrs(uint64_t ino, const XattrBlob& blob) {
   InodeRecord& record = inodes_[index];
   record.parent = ino;
   record.size = blob.bytes().size();
-  const auto written = store_.write(index, 0, blob.bytes());
+  const auto written = store_.write(index, 0, blob.bytes(), admission);
   if (written == blob.bytes().size()) return index;
   discard_inode(index);
   return fail(written ? std::errc::no_space_on_device : written.error());
@@ -90,9 +90,11 @@ Result<uint32_t> FileSystem::write_xattrs(uint64_t ino, const XattrBlob& blob) {
 
 Result<void> FileSystem::change_xattrs(Operation& op, uint64_t ino, const XattrBlob& blob, uint32_t mode) {
   InodeRecord& inode = *find_inode(ino);
-  const auto record = write_xattrs(ino, blob);
-  if (!record) return fail(record.error());
   const uint32_t before = inode.xattrs;
+  // What frees memory must not fail for want of it.
+  const bool shrinks = before != 0 && blob.bytes().size() <= inodes_[before].size;
+  const auto record = write_xattrs(ino, blob, shrinks ? Admission::kReserved : Admission::kCapped);
+  if (!record) return fail(record.error());
   Transaction transaction = op.begin();
   if (*record != 0) transaction.set(inodes_[*record].state, InodeRecord::kAuxiliary);
   if (before != 0) transaction.set(inodes_[before].state, InodeRecord::kDead);
@@ -231,7 +233,7 @@ Result<void> FileSystem::inherit_acl(const InodeRecord& parent, const Caller& ca
   acl->restrict_to(inode.mode);
   inode.mode = (inode.mode & ~0777U) | acl->permissions();
   if (!acl->is_minimal()) blob.set(PosixAcl::kAccessName, acl->serialize());
-  const auto record = write_xattrs(ino, blob);
+  const auto record = write_xattrs(ino, blob, Admission::kCapped);
   if (!record) return fail(record.error());
   inode.xattrs = *record;
   inode.xattr_kinds = kinds_of(blob);

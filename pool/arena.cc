@@ -135,12 +135,7 @@ uint32_t Arena::take_fresh(uint32_t pages, Admission admission) {
   Chunk& chunk = chunks_[index];
   const uint32_t first = (~chunk.used).find_run(pages);
   const uint32_t from_stock = chunk.resident.count(first, pages);
-  const Bytes fresh = Bytes(pages - from_stock) * kPageSize;
-  if (admission == Admission::kPromised) {
-    budget_.charge(fresh);
-  } else if (!budget_.try_charge_contents(fresh)) {
-    return kNoPage;
-  }
+  if (!budget_.try_charge_contents(Bytes(pages - from_stock) * kPageSize, admission)) return kNoPage;
   chunk.used.set(first, pages);
   chunk.resident.set(first, pages);
   pages_used_ += pages;

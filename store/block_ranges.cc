@@ -220,7 +220,7 @@ Result<void> BlockStore::copy_piece(OwnerId from, uint64_t from_offset, const Pi
   }
   const auto contents = scratch(ScratchUse::kCopied, size);
   if (auto done = read(from, from_offset, contents); !done) return done;
-  return write_block(to, contents);
+  return write_block(to, contents, Admission::kCapped);
 }
 
 // Copies a block as it is stored, its checksum too. False if that is not possible: it is open, part of it is not to be

@@ -75,7 +75,8 @@ class BlockStore {
   /// Copies `data` to `offset`. Returns how many bytes were written: fewer than asked when the memory cap is reached
   /// in the middle, ENOSPC when none. Blocks that could not be written keep their contents. EIO if a block to be
   /// partly overwritten cannot be read.
-  Result<size_t> write(OwnerId owner, uint64_t offset, std::span<const std::byte> data);
+  Result<size_t> write(OwnerId owner, uint64_t offset, std::span<const std::byte> data,
+                       Admission admission = Admission::kCapped);
   /// Fills `target` from `offset` on; holes and what was never written read as zeros. EIO on a checksum mismatch.
   Result<void> read(OwnerId owner, uint64_t offset, std::span<std::byte> target);
   /// Cuts the owner's contents at `size`, then frees blocks behind it, at most about `budget` bytes of contents and
@@ -217,7 +218,7 @@ class BlockStore {
   void attach_slot(uint32_t slot_id);
 
   // block_write.cc
-  Result<void> write_block(const Piece& piece, std::span<const std::byte> data);
+  Result<void> write_block(const Piece& piece, std::span<const std::byte> data, Admission admission);
   Result<void> write_raw(const Piece& piece, std::span<const std::byte> data);
   Result<void> write_sealed(const Piece& piece, std::span<const std::byte> data, Admission admission);
   Result<void> replace_raw(BlockMap& map, uint32_t slot_id, const Piece& piece, std::span<const std::byte> data);

@@ -15,14 +15,14 @@ constexpr size_t kSealedPerWrite = 2;
 
 }  // namespace
 
-Result<size_t> BlockStore::write(OwnerId owner, uint64_t offset, std::span<const std::byte> data) {
+Result<size_t> BlockStore::write(OwnerId owner, uint64_t offset, std::span<const std::byte> data, Admission admission) {
   size_t written = 0;
   while (written < data.size()) {
     const Piece piece{owner, (offset + written) / options_.block_size,
                       uint32_t((offset + written) % options_.block_size)};
     const auto part =
         data.subspan(written, std::min<size_t>(data.size() - written, options_.block_size - piece.offset));
-    if (auto done = write_block(piece, part); !done) {
+    if (auto done = write_block(piece, part, admission); !done) {
       if (written > 0) break;
       return fail(done.error());
     }
@@ -31,7 +31,7 @@ Result<size_t> BlockStore::write(OwnerId owner, uint64_t offset, std::span<const
   return written;
 }
 
-Result<void> BlockStore::write_block(const Piece& piece, std::span<const std::byte> data) {
+Result<void> BlockStore::write_block(const Piece& piece, std::span<const std::byte> data, Admission admission) {
   const bool is_promised =
       counters_.reserved_blocks.load() != 0 && piece.offset + data.size() <= word_at(piece).reserved();
   // Nothing may refuse it.
@@ -39,7 +39,7 @@ Result<void> BlockStore::write_block(const Piece& piece, std::span<const std::by
   if (!within_logical_limit(piece, data.size())) return fail(std::errc::no_space_on_device);
   if (over_hot_limit()) {
     if (on_work_) on_work_();
-    if (data.size() == options_.block_size) return write_sealed(piece, data, Admission::kCapped);
+    if (data.size() == options_.block_size) return write_sealed(piece, data, admission);
     seal(kSealedPerWrite, true, Effort::kFast);
   }
   auto done = write_raw(piece, data);
@@ -48,7 +48,7 @@ Result<void> BlockStore::write_block(const Piece& piece, std::span<const std::by
     done = write_raw(piece, data);
   }
   if (done || done.error() != std::errc::no_space_on_device) return done;
-  return write_sealed(piece, data, Admission::kCapped);
+  return write_sealed(piece, data, admission);
 }
 
 Result<void> BlockStore::write_raw(const Piece& piece, std::span<const std::byte> data) {

@@ -25,7 +25,7 @@ constexpr const char* kStats =
     R"("same_pages":7,"huge_pages":8,"pages_compacted":0,"files":123,"directories":45,"hot_bytes":1048576,)"
     R"("hot_limit":67108864,"reserved_bytes":0,)"
     R"("metadata_bytes":2097152,"pool_payload_bytes":1073741824,"pool_span_bytes":1181116006,"free_span_bytes":0,)"
-    R"("compact_freeable_bytes":4096,"checksum_failures":0,"forgets":9,"requests":{"LOOKUP":12},)"
+    R"("compact_freeable_bytes":4096,"checksum_failures":0,"write_back_failures":0,"forgets":9,"requests":{"LOOKUP":12},)"
     R"("psi":{"events":2,"last_event":null,"sources":[{"path":"/proc/pressure/memory","level":"some",)"
     R"("state":"trigger","trigger":"some 200000 2000000","reason":"","events":2,"seconds_since_event":3.25}]},)"
     R"("reclaim":{"runs":4,"stuck_runs":1,"backed_off":0,"freed":{"compaction":1048576,"heap":4096},"last":null},)"

@@ -102,12 +102,32 @@ class ControlRoutes : public testing::Test {
 
 TEST_F(ControlRoutes, StatsHaveTheKeysOfTheContract) {
   const json::object stats = ask("/v1/stats");
-  for (const char* key :
-       {"orig_data_size",     "compr_data_size", "mem_used_total",         "mem_limit", "hot_limit",   "mem_used_max",
-        "same_pages",         "huge_pages",      "pages_compacted",        "files",     "directories", "hot_bytes",
-        "metadata_bytes",     "free_span_bytes", "compact_freeable_bytes", "requests",  "forgets",     "classes",
-        "pool_payload_bytes", "pool_span_bytes", "checksum_failures",      "psi",       "reclaim",     "name",
-        "mountpoint"})
+  for (const char* key : {"orig_data_size",
+                          "compr_data_size",
+                          "mem_used_total",
+                          "mem_limit",
+                          "hot_limit",
+                          "mem_used_max",
+                          "same_pages",
+                          "huge_pages",
+                          "pages_compacted",
+                          "files",
+                          "directories",
+                          "hot_bytes",
+                          "metadata_bytes",
+                          "free_span_bytes",
+                          "compact_freeable_bytes",
+                          "requests",
+                          "forgets",
+                          "classes",
+                          "pool_payload_bytes",
+                          "pool_span_bytes",
+                          "checksum_failures",
+                          "write_back_failures",
+                          "psi",
+                          "reclaim",
+                          "name",
+                          "mountpoint"})
     EXPECT_TRUE(stats.contains(key)) << key;
 }
 

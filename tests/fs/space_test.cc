@@ -150,6 +150,31 @@ TEST_F(Space, WritesToWhatIsAllocatedSucceedOnceNothingElseDoes) {
   rig_.expect_sound();
 }
 
+TEST_F(Space, SharedMappingsMayUseAReserveAtTheCap) {
+  const uint64_t file = make_file("file");
+  const uint64_t mapped = make_file("mapped");
+  std::mt19937_64 random(6);
+  std::string noise(128 * kKiB, '\0');
+  for (auto& byte : noise) byte = char(random());
+  uint64_t offset = 0;
+  while (const size_t written = rig_.write(file, offset, noise).value_or(0)) offset += written;
+  const auto write_back = [&](uint64_t at) {
+    return rig_.run([&](Operation& op) {
+      return rig_.fs().write(op, mapped, at, std::as_bytes(std::span(noise)).first(4096), {.is_write_back = true});
+    });
+  };
+  EXPECT_EQ(write_back(0), 4096U);
+  EXPECT_EQ(rig_.fs().write_back_failures(), 0U);
+  uint64_t at = 0;
+  while (write_back(at).value_or(0) == 4096 && at < 8 * kMiB) at += 4096;
+  EXPECT_LT(at, 8 * kMiB);
+  EXPECT_EQ(write_back(at).error(), std::errc::no_space_on_device);
+  EXPECT_GE(rig_.fs().write_back_failures(), 2U);
+  EXPECT_EQ(rig_.read(mapped, 0, 4096), noise.substr(0, 4096));
+  EXPECT_TRUE(rig_.unlink(kRoot, "file").has_value());
+  rig_.expect_sound();
+}
+
 TEST(SpaceWithALogicalLimit, StatfsIsExactAtEachStep) {
   FsRig rig(64 * kMiB, 16 * kMiB);
   const auto used = [&] { return rig.fs().usage().total - rig.fs().usage().available; };
