@@ -22,10 +22,10 @@ RecordAllocator::RecordAllocator(Region region, uint32_t records_per_page, Memor
       words_per_page_((records_per_page + 63) / 64),
       budget_(budget) {}
 
-uint32_t RecordAllocator::allocate() {
+uint32_t RecordAllocator::allocate(Admission admission) {
   MutexLock lock(mutex_);
   uint32_t page = find_page();
-  if (page == kNoPage) page = commit_page();
+  if (page == kNoPage) page = commit_page(admission);
   if (page == kNoPage) return 0;
   for (uint32_t record = 0;; record += 64) {
     const uint32_t width = std::min(64U, records_per_page_ - record);
@@ -120,10 +120,10 @@ uint32_t RecordAllocator::find_page() {
 }
 
 // Makes the lowest page that is not resident so.
-uint32_t RecordAllocator::commit_page() {
+uint32_t RecordAllocator::commit_page(Admission admission) {
   while (lowest_hole_page_ < pages_.size() && pages_[lowest_hole_page_].resident) ++lowest_hole_page_;
   const uint32_t page = lowest_hole_page_;
-  if (page >= pages_max_ || !budget_.try_charge_metadata(kPageSize)) return kNoPage;
+  if (page >= pages_max_ || !budget_.try_charge_metadata(kPageSize, admission)) return kNoPage;
   if (!region_.populate(Bytes(page) * kPageSize, kPageSize)) {
     budget_.uncharge(kPageSize);
     return kNoPage;

@@ -25,7 +25,7 @@ class RecordAllocator {
   void set_before_punch(BeforePunch before_punch) { before_punch_ = std::move(before_punch); }
   /// A free record on the lowest page that has one, so that high pages drain. Number 0 is never given out.
   /// 0 if the memory cap is reached or the table is full.
-  uint32_t allocate();
+  uint32_t allocate(Admission admission = Admission::kCapped);
   /// The record is free again (its durable part already says so). Empty pages go back to the OS, but for a few.
   void release(uint32_t id);
   /// Attach only: takes note of a record in use.
@@ -47,7 +47,7 @@ class RecordAllocator {
   };
 
   uint32_t find_page() REQUIRES(mutex_);
-  uint32_t commit_page() REQUIRES(mutex_);
+  uint32_t commit_page(Admission admission) REQUIRES(mutex_);
   void punch_page(uint32_t page) REQUIRES(mutex_);
   void shrink() REQUIRES(mutex_);
   void take(uint32_t page, uint32_t record) REQUIRES(mutex_);

@@ -4,7 +4,14 @@
 
 namespace ztmpfs {
 
-bool MemoryBudget::try_charge(Bytes bytes, Bytes keep) {
+bool MemoryBudget::try_charge(Bytes bytes, Admission admission, Bytes keep) {
+  if (admission == Admission::kCapped) return try_take(bytes, keep);
+  if (admission == Admission::kReserved) return try_take(bytes, reserve() / 4);
+  charge(bytes);
+  return true;
+}
+
+bool MemoryBudget::try_take(Bytes bytes, Bytes keep) {
   Bytes taken = taken_.load(std::memory_order_relaxed);
   // Not add, look and take back: a large charge that fails must not make a small one fail that fits.
   do {
@@ -15,18 +22,10 @@ bool MemoryBudget::try_charge(Bytes bytes, Bytes keep) {
   return true;
 }
 
-bool MemoryBudget::try_charge_contents(Bytes bytes, Admission admission) {
-  if (admission == Admission::kPromised) {
-    charge(bytes);
-    return true;
-  }
-  return try_charge(bytes, admission == Admission::kReserved ? reserve() - reserve() / 4 : reserve());
-}
-
 bool MemoryBudget::try_promise(Bytes bytes) {
   // Before the sum: a peak that is measured meanwhile must not count it as memory.
   promised_.fetch_add(bytes, std::memory_order_relaxed);
-  if (try_charge(bytes, reserve())) return true;
+  if (try_take(bytes, reserve())) return true;
   promised_.fetch_sub(bytes, std::memory_order_relaxed);
   return false;
 }

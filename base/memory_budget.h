@@ -6,10 +6,10 @@
 
 namespace ztmpfs {
 
-/// Whether memory for contents may be refused at the cap.
+/// Whether memory may be refused at the cap.
 enum class Admission {
   kCapped,
-  kReserved,  ///< may take a quarter of the reserve: what cannot be refused to the one who wrote it any more
+  kReserved,  ///< may go further: what cannot be refused to the one who wrote it any more, and what frees memory
   kPromised,  ///< charged in any case: the promise is kept, and ends, with that
 };
 
@@ -20,14 +20,18 @@ enum class Admission {
 /// memory, but nobody else gets it.
 class MemoryBudget {
  public:
-  /// Contents stop at limit - reserve (kReserved ones at three quarters of that reserve); metadata may go on to
-  /// limit - reserve / 2; the rest keeps deletes working.
+  /// Contents stop at limit - reserve; metadata may go on to limit - reserve / 2, and both to limit - reserve / 4 if
+  /// they are kReserved; the rest keeps deletes working.
   MemoryBudget(Bytes limit, Bytes reserve) : limit_(limit), reserve_(reserve) {}
 
   /// Charges `bytes` of file contents; false (and nothing charged) at the cap.
-  bool try_charge_contents(Bytes bytes, Admission admission = Admission::kCapped);
+  bool try_charge_contents(Bytes bytes, Admission admission = Admission::kCapped) {
+    return try_charge(bytes, admission, reserve());
+  }
   /// Charges `bytes` of metadata; false (and nothing charged) at the cap.
-  bool try_charge_metadata(Bytes bytes) { return try_charge(bytes, reserve() / 2); }
+  bool try_charge_metadata(Bytes bytes, Admission admission = Admission::kCapped) {
+    return try_charge(bytes, admission, reserve() / 2);
+  }
   /// Charges what is already resident, whatever the cap says (attach, request buffers).
   void charge(Bytes bytes) { note_peak(taken_.fetch_add(bytes, std::memory_order_relaxed) + bytes); }
   void uncharge(Bytes bytes) { taken_.fetch_sub(bytes, std::memory_order_relaxed); }
@@ -62,7 +66,8 @@ class MemoryBudget {
   }
 
  private:
-  bool try_charge(Bytes bytes, Bytes keep);
+  bool try_charge(Bytes bytes, Admission admission, Bytes keep);
+  bool try_take(Bytes bytes, Bytes keep);
   void note_peak(Bytes taken);
   Bytes overhead() const { return overhead_.load(std::memory_order_relaxed); }
   // A promise that is kept or ended meanwhile is out of one sum first.

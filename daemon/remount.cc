@@ -95,8 +95,9 @@ void remount(const std::string& mountpoint, const std::vector<Setting>& settings
   const auto table = read_mount_table();
   const MountEntry* entry = find_mount(table, path);
   if (entry == nullptr || !entry->type.starts_with("fuse")) throw std::runtime_error("no ztmpfs is mounted on " + path);
-  change_live_options(path, known);
+  // Flags first: they are what may be refused to a user who may change the rest.
   change_flags(*entry, known);
+  change_live_options(path, known);
 }
 
 }  // namespace ztmpfs

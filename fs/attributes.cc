@@ -27,9 +27,8 @@ Attr changed(Attr attr, const SetAttr& change, const Time& time) {
 
 // As tmpfs: truncate(2) to the size that a file has already is nothing, unless it has contents (mm/shmem.c,
 // shmem_setattr). But an empty one may be opened with O_TRUNC, which is a change and looks the same here.
-bool keeps_times(const SetAttr& change, const InodeRecord& inode, uint64_t contents_end) {
-  return (change.fields & ~SetAttr::kDropPrivileges) == SetAttr::kSize && change.size == inode.size &&
-         inode.size != 0 && contents_end == 0;
+bool may_keep_times(const SetAttr& change, const InodeRecord& inode) {
+  return (change.fields & ~SetAttr::kDropPrivileges) == SetAttr::kSize && change.size == inode.size && inode.size != 0;
 }
 
 void set_attributes(Transaction& transaction, InodeRecord& inode, const Attr& attr) {
@@ -111,7 +110,7 @@ Result<Attr> FileSystem::setattr(Operation& op, uint64_t ino, const SetAttr& cha
     // Somebody whom the bits are not to be dropped for.
     const bool is_void = change.fields == SetAttr::kDropPrivilegesAsWriter && !may_write && !inode->is_directory() &&
                          (inode->mode & (S_ISUID | S_ISGID)) != 0;
-    if (is_void || keeps_times(change, *inode, store_.end(ino_index(ino)))) {
+    if (is_void || (may_keep_times(change, *inode) && store_.end(ino_index(ino)) == 0)) {
       outcome.attr.mtime = before.mtime;
       outcome.attr.ctime = before.ctime;
     }

@@ -44,6 +44,12 @@ Result<size_t> FileSystem::write(Operation& op, uint64_t ino, uint64_t offset, s
   return result;
 }
 
+// Contents that no size covers; what is promised there stays.
+void FileSystem::drop_behind_end(uint32_t index, uint64_t size) {
+  while (store_.end(index) > size)
+    if (!store_.punch(index, size, kFileSizeMax, BlockStore::Reservation::kStays)) return;
+}
+
 // Whoever wrote it has gone on: only msync(2) and fsync(2) can tell.
 void FileSystem::note_write_back_failure(uint64_t ino) {
   write_back_failures_.fetch_add(1, std::memory_order_relaxed);
@@ -70,7 +76,7 @@ Result<size_t> FileSystem::write_rest(Operation& op, const WriteArguments& argum
     done += written.value_or(0);
     if (!written && done == 0) {
       // Blocks behind the end must not stay: a later extension would show them.
-      if (store_.end(ino_index(ino)) > inode->size) store_.truncate(ino_index(ino), inode->size, kMiB);
+      drop_behind_end(ino_index(ino), inode->size);
       return fail(written.error());
     }
     const bool is_full = written ? done < data.size() : written.error() == std::errc::no_space_on_device;

@@ -284,7 +284,7 @@ class FileSystem {
   Result<Attr> try_link(Operation& op, uint64_t ino, uint64_t parent, std::string_view name);
   Result<uint32_t> allocate_inode(const InodeRecord& parent, const Caller& caller, const NewInode& what,
                                   uint64_t parent_ino) REQUIRES(inode_locks_);
-  uint32_t begin_record();
+  uint32_t begin_record(Admission admission);
   void publish_inode(Transaction& transaction, InodeRecord& inode) REQUIRES(inode_locks_);
   void discard_inode(uint32_t index);
   Result<Attr> count_lookup(Operation& op, uint64_t ino) REQUIRES(inode_locks_);
@@ -320,6 +320,7 @@ class FileSystem {
     WriteKind kind;
   };
   void note_write_back_failure(uint64_t ino);
+  void drop_behind_end(uint32_t index, uint64_t size);
   Result<size_t> write_rest(Operation& op, const WriteArguments& arguments, std::span<const std::byte> data,
                             size_t& done, Full full);
 

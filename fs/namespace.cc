@@ -151,8 +151,8 @@ Result<Attr> FileSystem::try_make_inode(Operation& op, uint64_t parent, std::str
 }
 
 // A free record at the beginning of its next life; 0 if there is no room.
-uint32_t FileSystem::begin_record() {
-  const uint32_t index = inodes_.allocator().allocate();
+uint32_t FileSystem::begin_record(Admission admission) {
+  const uint32_t index = inodes_.allocator().allocate(admission);
   if (index == 0) return 0;
   InodeRecord& record = inodes_[index];
   const uint32_t floor = image_.header().inode_generation_floor.load(std::memory_order_relaxed);
@@ -168,7 +168,7 @@ void FileSystem::publish_inode(Transaction& transaction, InodeRecord& inode) {
 // A record that is complete but for its state: after a crash it is still free.
 Result<uint32_t> FileSystem::allocate_inode(const InodeRecord& parent, const Caller& caller, const NewInode& what,
                                             uint64_t parent_ino) {
-  const uint32_t index = begin_record();
+  const uint32_t index = begin_record(Admission::kCapped);
   if (index == 0) return fail(std::errc::no_space_on_device);
   InodeRecord& inode = inodes_[index];
   const bool is_directory = S_ISDIR(what.mode);

@@ -86,8 +86,7 @@ void FileSystem::finish_attach() {
       queue_purge(ino);
     } else if (inode.is_regular() && store_.end(index) > inode.size) {
       // A write that was not finished: it will be executed again. Or it never is: then nothing may be left of it.
-      inode.flags |= InodeRecord::kTruncating;
-      queue_purge(ino);
+      drop_behind_end(index, inode.size);
     }
   });
 }

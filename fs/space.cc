@@ -149,8 +149,7 @@ Result<size_t> FileSystem::copy_step(Operation& op, const CopyRange& range, uint
     const uint64_t length = std::min({range.length - done, (*source)->size - from, kCopyStep});
     const auto copied = store_.copy(ino_index(range.from_ino), from, ino_index(range.to_ino), to, length);
     if (!copied) {
-      if (store_.end(ino_index(range.to_ino)) > (*target)->size)
-        store_.truncate(ino_index(range.to_ino), (*target)->size, kCopyStep);
+      drop_behind_end(ino_index(range.to_ino), (*target)->size);
       return copied;
     }
     const Time time = now();

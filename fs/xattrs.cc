@@ -76,7 +76,7 @@ Result<XattrBlob> FileSystem::read_xattrs(const InodeRecord& inode) const {
 Result<uint32_t> FileSystem::write_xattrs(uint64_t ino, const XattrBlob& blob, Admission admission) {
   if (blob.empty()) return 0;
   if (blob.bytes().size() > kXattrsMax) return fail(std::errc::no_space_on_device);
-  const uint32_t index = begin_record();
+  const uint32_t index = begin_record(admission);
   if (index == 0) return fail(std::errc::no_space_on_device);
   auxiliaries_.fetch_add(1, std::memory_order_relaxed);
   InodeRecord& record = inodes_[index];

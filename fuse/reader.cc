@@ -127,8 +127,13 @@ void Reader::process_again(uint32_t attempts_max) {
   attempts.store(attempt, std::memory_order_release);
   // With an outcome there is only a reply to be sent, but for what is done in steps, which may have more to do.
   const bool may_go_on = !operation_->has_outcome() || operation_->outcome().kind == Outcome::kItems;
-  const bool is_poisonous = attempt >= attempts_max && may_go_on;
+  bool is_poisonous = attempt >= attempts_max && may_go_on;
   if (is_poisonous) log(LogLevel::kError, "given up, after it ended the server repeatedly: " + describe(header));
+  if (is_poisonous && header.opcode == FUSE_COPY_FILE_RANGE && operation_->has_outcome()) {
+    // The kernel must learn of what was copied: a copy that is cut short.
+    slot_.request().outcome.kind = Outcome::kCount;
+    is_poisonous = false;
+  }
   answer(std::min<size_t>(header.len, slot_.request_space().size()), is_poisonous);
 }
 

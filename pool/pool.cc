@@ -91,7 +91,7 @@ Result<Handle> Pool::allocate_packed(std::span<const std::byte> bytes, uint32_t 
 }
 
 Result<Handle> Pool::create(const Order& order) {
-  const Handle handle = handles_.allocator().allocate();
+  const Handle handle = handles_.allocator().allocate(order.admission);
   if (handle == 0) return fail(std::errc::no_space_on_device);
   if (const auto placed = place(handle, order); !placed) {
     handles_.allocator().release(handle);

@@ -94,7 +94,7 @@ Result<void> BlockStore::reserve_block(const Piece& piece, uint32_t end, Reservi
   Stripe& stripe = stripe_of(piece.owner);
   WriterLock lock(stripe.mutex);
   BlockMap& map = stripe.maps[piece.owner];
-  const auto slot_id = slot_for(map, piece);
+  const auto slot_id = slot_for(map, piece, Admission::kCapped);
   if (!slot_id) {
     drop_if_empty(stripe, piece.owner);
     return fail(slot_id.error());
@@ -104,11 +104,15 @@ Result<void> BlockStore::reserve_block(const Piece& piece, uint32_t end, Reservi
   const BlockWord reserved = word.with_reserved(std::max(word.reserved(), end));
   if (reserved == word) return {};
   const Bytes promised = cost(reserved).promised - cost(word).promised;
+  if (promised > reserving.held) {
+    // The block was sealed since the range was looked at.
+    if (!budget_.try_promise(promised - reserving.held)) return fail(std::errc::no_space_on_device);
+    reserving.held = promised;
+  }
   publish_with_reservation(map, slot, reserved);
   slot.owner.store(piece.owner, std::memory_order_release);
-  const Bytes given = std::min(promised, reserving.held);
-  budget_.end_promise(given);
-  reserving.held -= given;
+  budget_.end_promise(promised);
+  reserving.held -= promised;
   reserving.note(piece.index, word.reserved());
   return {};
 }
@@ -139,6 +143,7 @@ Result<uint64_t> BlockStore::punch(OwnerId owner, uint64_t offset, uint64_t end,
   for (size_t blocks = 0; freed <= kPunchStep && blocks < kBlocksPerPunchStep; ++blocks) {
     Piece piece{};
     uint32_t piece_end = 0;
+    Effort effort = Effort::kFast;
     {
       WriterLock lock(stripe.mutex);
       const auto found = stripe.maps.find(owner);
@@ -148,15 +153,17 @@ Result<uint64_t> BlockStore::punch(OwnerId owner, uint64_t offset, uint64_t end,
       if (slot_id == 0 || begin >= end) return end;
       piece = {owner, index, begin < offset ? uint32_t(offset - begin) : 0};
       piece_end = uint32_t(std::min<uint64_t>(end - begin, options_.block_size));
-      freed += word_of(slots_[slot_id]).length();
+      const BlockWord word = word_of(slots_[slot_id]);
+      freed += word.length();
+      if (word.form() == BlockForm::kCompressed && !is_to_be_recompressed(word, index)) effort = Effort::kThorough;
       offset = begin + piece_end;
       const bool done = punch_block(found->second, piece, piece_end, reservation);
       drop_if_empty(stripe, owner);
       if (done) continue;
     }
-    // The room is never refused: what is left of the block takes about as much as before.
-    if (auto done = write_sealed(piece, zeros(piece_end - piece.offset), Admission::kPromised); !done)
-      return fail(done.error());
+    // The room is never refused: with the same codec what is left of the block takes about as much as before.
+    const Sealing sealing{.effort = effort, .admission = Admission::kPromised};
+    if (auto done = write_sealed(piece, zeros(piece_end - piece.offset), sealing); !done) return fail(done.error());
   }
   return offset;
 }
@@ -170,11 +177,11 @@ bool BlockStore::punch_block(BlockMap& map, const Piece& piece, uint32_t end, Re
   const uint32_t reserved = ends ? std::min(word.reserved(), piece.offset) : word.reserved();
   if (end >= word.length()) {
     const uint32_t length = std::min(word.length(), piece.offset);
-    const BlockWord left = length == 0 ? BlockWord() : word.with_length(length);
-    if (left.with_reserved(reserved).is_nothing()) {
+    const BlockWord left = (length == 0 ? BlockWord() : word.with_length(length)).with_reserved(reserved);
+    if (left.is_nothing()) {
       drop_block(map, piece.index, slot_id);
-    } else {
-      publish_with_reservation(map, slot, left.with_reserved(reserved));
+    } else if (left != word) {
+      publish_with_reservation(map, slot, left);
     }
     return true;
   }
@@ -236,7 +243,7 @@ Result<bool> BlockStore::copy_sealed(const Piece& from, const Piece& to, uint32_
   Stripe& stripe = stripe_of(to.owner);
   WriterLock lock(stripe.mutex);
   BlockMap& map = stripe.maps[to.owner];
-  const auto slot_id = slot_for(map, to);
+  const auto slot_id = slot_for(map, to, Admission::kCapped);
   if (!slot_id) {
     drop_if_empty(stripe, to.owner);
     return fail(slot_id.error());

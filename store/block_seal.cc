@@ -32,13 +32,13 @@ void BlockStore::touch(BlockSlot& slot, const Piece& piece, bool is_new) {
 
 size_t BlockStore::seal(size_t limit, bool everything, Effort effort) {
   const uint32_t age_min = everything ? 0 : cold_ticks_;
-  size_t taken = 0;
-  for (; taken < limit; ++taken) {
+  size_t done = 0;
+  for (size_t taken = 0; taken < limit; ++taken) {
     const auto entry = hot_queue_.pop(age_min);
     if (!entry) break;
-    seal_entry(*entry, age_min, effort);
+    done += seal_entry(*entry, age_min, effort) ? 1 : 0;
   }
-  return taken;
+  return done;
 }
 
 size_t BlockStore::recompress(size_t limit, bool everything) {
@@ -61,13 +61,14 @@ std::optional<std::chrono::milliseconds> BlockStore::until_work() const {
 
 // The block that an entry of `queue` leads to, its contents copied under the lock. Nothing if it is not the one that
 // was queued, cannot be read (who reads it gets the error), or has to wait: then it is queued again.
-std::optional<BlockStore::Snapshot> BlockStore::take_snapshot(HotQueue& queue, const HotQueue::Entry& entry,
-                                                              uint32_t age_min) {
+std::expected<BlockStore::Snapshot, BlockStore::Skipped> BlockStore::take_snapshot(HotQueue& queue,
+                                                                                   const HotQueue::Entry& entry,
+                                                                                   uint32_t age_min) {
   const bool is_open = &queue == &hot_queue_;
   Stripe& stripe = stripe_of(entry.owner);
   if (!stripe.mutex.try_lock_shared()) {
     queue.push_again(entry, entry.tick);
-    return std::nullopt;
+    return std::unexpected(Skipped::kQueuedAgain);
   }
   const auto map = stripe.maps.find(entry.owner);
   const uint32_t slot_id = map == stripe.maps.end() ? 0 : map->second.find(entry.index);
@@ -76,15 +77,19 @@ std::optional<BlockStore::Snapshot> BlockStore::take_snapshot(HotQueue& queue, c
   const BlockAge age = has_age ? age_of(slots_[slot_id]) : BlockAge{};
   bool is_queued = has_age && age.ticket == entry.ticket;
   const bool is_cold = HotQueue::age(queue.now(), age.tick) >= age_min;
+  const bool may_go_on = !is_open || may_seal(word);
   const auto contents = scratch(ScratchUse::kContents, word.length());
   uint32_t object_size = 0;
-  if (is_queued && is_cold) {
+  if (is_queued && is_cold && may_go_on) {
     object_size = pool_.size(word.handle());
     is_queued = copy_object(word, contents);
   }
   stripe.mutex.unlock_shared();
-  if (is_queued && !is_cold) queue.push_again(entry, age.tick);
-  if (!is_queued || !is_cold) return std::nullopt;
+  if (!is_queued) return std::unexpected(Skipped::kDropped);
+  if (!is_cold || !may_go_on) {
+    queue.push_again(entry, may_go_on ? age.tick : queue.now());
+    return std::unexpected(Skipped::kQueuedAgain);
+  }
   return Snapshot{slot_id, word, age.generation, object_size, contents};
 }
 
@@ -95,16 +100,22 @@ bool BlockStore::copy_object(BlockWord word, std::span<std::byte> contents) {
   return true;
 }
 
-// Compresses outside the lock, then publishes if nobody wrote meanwhile.
-void BlockStore::seal_entry(const HotQueue::Entry& entry, uint32_t age_min, Effort effort) {
+// Sealing makes the promise to a reserved block anew: then it takes more than it gives back.
+bool BlockStore::may_seal(BlockWord word) const {
+  return word.reserved() == 0 || budget_.available() >= 2 * options_.block_size + kSealHeadroom;
+}
+
+// Compresses outside the lock, then publishes if nobody wrote meanwhile. False if the entry is in the queue again.
+bool BlockStore::seal_entry(const HotQueue::Entry& entry, uint32_t age_min, Effort effort) {
   const auto snapshot = take_snapshot(hot_queue_, entry, age_min);
-  if (!snapshot) return;
-  // Sealing keeps the promise made to a reserved block: then it takes more than it gives back.
-  const bool pays = snapshot->word.reserved() == 0 || budget_.available() >= 2 * options_.block_size + kSealHeadroom;
-  if (!pays) return hot_queue_.push_again(entry, hot_queue_.now());
+  if (!snapshot) return snapshot.error() == Skipped::kDropped;
   const auto sealed = make_sealed(snapshot->contents, snapshot->slot_id, {effort_for(entry.index, effort)});
-  if (!sealed || !publish_snapshot(entry, *snapshot, *sealed)) return hot_queue_.push_again(entry, hot_queue_.now());
+  if (!sealed || !publish_snapshot(entry, *snapshot, *sealed)) {
+    hot_queue_.push_again(entry, hot_queue_.now());
+    return false;
+  }
   if (on_sealed_) on_sealed_(entry.owner);
+  return true;
 }
 
 // The same for a block that the fast codec made: only if it reaches a smaller class.
@@ -116,7 +127,9 @@ void BlockStore::recompress_entry(const HotQueue::Entry& entry, uint32_t age_min
   const bool has_object = sealed->word.has_object();
   if (has_object && pool_.class_size(pool_.size(sealed->word.handle())) >= pool_.class_size(snapshot->object_size))
     return pool_.free(sealed->word.handle());
-  if (publish_snapshot(entry, *snapshot, *sealed) && on_sealed_) on_sealed_(entry.owner);
+  // If it was written meanwhile, the entry will be dropped; if not, it waits for a better moment.
+  if (!publish_snapshot(entry, *snapshot, *sealed)) return fast_queue_.push_again(entry, fast_queue_.now());
+  if (on_sealed_) on_sealed_(entry.owner);
 }
 
 Effort BlockStore::effort_for(uint64_t index, Effort effort) const {

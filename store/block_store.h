@@ -3,6 +3,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <expected>
 #include <functional>
 #include <optional>
 #include <span>
@@ -111,7 +112,7 @@ class BlockStore {
   Bytes block_size() const { return options_.block_size; }
 
   /// Seals blocks that have been open for the cold age (or, if `everything`, any open block), at most `limit` of them.
-  /// Returns how many it took off the queue. Only try-locks stripes: a busy block is queued again.
+  /// Returns how many it took off the queue for good. Only try-locks stripes: a busy block is queued again.
   size_t seal(size_t limit, bool everything, Effort effort);
   /// Compresses again, thoroughly, what was sealed fast and then left alone for kRecompressAge (or, if `everything`,
   /// all of it). Otherwise like seal(). Accepted only where it reaches a smaller size class, as in zram.
@@ -172,6 +173,14 @@ class BlockStore {
     uint64_t fill = 0;
     bool again = false;  // fast work, to be done again thoroughly
   };
+  // How to seal: with how much work, whether a fill may be made of it, and what happens at the cap.
+  struct Sealing {
+    Effort effort;
+    bool may_fill = true;
+    Admission admission = Admission::kCapped;
+  };
+  // What became of an entry whose block is not to be worked on now.
+  enum class Skipped { kDropped, kQueuedAgain };
   // A block as the sealing threads found it, its contents copied out.
   struct Snapshot {
     uint32_t slot_id;
@@ -220,10 +229,10 @@ class BlockStore {
   // block_write.cc
   Result<void> write_block(const Piece& piece, std::span<const std::byte> data, Admission admission);
   Result<void> write_raw(const Piece& piece, std::span<const std::byte> data);
-  Result<void> write_sealed(const Piece& piece, std::span<const std::byte> data, Admission admission);
+  Result<void> write_sealed(const Piece& piece, std::span<const std::byte> data, const Sealing& sealing);
   Result<void> replace_raw(BlockMap& map, uint32_t slot_id, const Piece& piece, std::span<const std::byte> data);
   void write_in_place(BlockMap& map, BlockSlot& slot, const Piece& piece, std::span<const std::byte> data);
-  Result<uint32_t> slot_for(BlockMap& map, const Piece& piece);
+  Result<uint32_t> slot_for(BlockMap& map, const Piece& piece, Admission admission);
   void discard_if_hole(BlockMap& map, uint64_t index, uint32_t slot_id);
   Result<Handle> allocate_raw(uint32_t capacity, uint32_t slot_id, Admission admission);
   bool room_for_raw(Bytes bytes);
@@ -242,21 +251,16 @@ class BlockStore {
   std::optional<SealedCopy> sealed_snapshot(const Piece& piece);
 
   // block_seal.cc
-  std::optional<Snapshot> take_snapshot(HotQueue& queue, const HotQueue::Entry& entry, uint32_t age_min);
+  bool may_seal(BlockWord word) const;
+  std::expected<Snapshot, Skipped> take_snapshot(HotQueue& queue, const HotQueue::Entry& entry, uint32_t age_min);
   bool copy_object(BlockWord word, std::span<std::byte> contents);
-  void seal_entry(const HotQueue::Entry& entry, uint32_t age_min, Effort effort);
+  bool seal_entry(const HotQueue::Entry& entry, uint32_t age_min, Effort effort);
   void recompress_entry(const HotQueue::Entry& entry, uint32_t age_min);
   Effort effort_for(uint64_t index, Effort effort) const;
   bool is_to_be_recompressed(BlockWord word, uint64_t index) const;
   bool is_current(const BlockSlot& slot, const Snapshot& snapshot) const;
   bool publish_snapshot(const HotQueue::Entry& entry, const Snapshot& snapshot, const Sealed& sealed);
   void publish_sealed(BlockMap& map, BlockSlot& slot, const Piece& piece, const Sealed& sealed);
-  // How to seal: with how much work, whether a fill may be made of it, and what happens at the cap.
-  struct Sealing {
-    Effort effort;
-    bool may_fill = true;
-    Admission admission = Admission::kCapped;
-  };
   Result<Sealed> make_sealed(std::span<const std::byte> contents, uint32_t slot_id, const Sealing& sealing);
   Result<Handle> store_sealed(std::span<const std::byte> bytes, CodecId codec, uint32_t slot_id, Admission admission);
 

@@ -32,14 +32,15 @@ Result<size_t> BlockStore::write(OwnerId owner, uint64_t offset, std::span<const
 }
 
 Result<void> BlockStore::write_block(const Piece& piece, std::span<const std::byte> data, Admission admission) {
-  const bool is_promised =
-      counters_.reserved_blocks.load() != 0 && piece.offset + data.size() <= word_at(piece).reserved();
-  // Nothing may refuse it.
-  if (is_promised) return write_raw(piece, data);
+  const uint32_t reserved = counters_.reserved_blocks.load() == 0 ? 0 : word_at(piece).reserved();
+  // Promised: nothing may refuse it.
+  if (piece.offset + data.size() <= reserved) return write_raw(piece, data);
   if (!within_logical_limit(piece, data.size())) return fail(std::errc::no_space_on_device);
   if (over_hot_limit()) {
     if (on_work_) on_work_();
-    if (data.size() == options_.block_size) return write_sealed(piece, data, admission);
+    // Sealing makes the promise to a reserved block anew, which takes room.
+    if (data.size() == options_.block_size && reserved == 0)
+      return write_sealed(piece, data, {.effort = Effort::kFast, .admission = admission});
     seal(kSealedPerWrite, true, Effort::kFast);
   }
   auto done = write_raw(piece, data);
@@ -48,14 +49,14 @@ Result<void> BlockStore::write_block(const Piece& piece, std::span<const std::by
     done = write_raw(piece, data);
   }
   if (done || done.error() != std::errc::no_space_on_device) return done;
-  return write_sealed(piece, data, admission);
+  return write_sealed(piece, data, {.effort = Effort::kFast, .admission = admission});
 }
 
 Result<void> BlockStore::write_raw(const Piece& piece, std::span<const std::byte> data) {
   Stripe& stripe = stripe_of(piece.owner);
   WriterLock lock(stripe.mutex);
   BlockMap& map = stripe.maps[piece.owner];
-  const auto slot_id = slot_for(map, piece);
+  const auto slot_id = slot_for(map, piece, Admission::kCapped);
   if (!slot_id) {
     drop_if_empty(stripe, piece.owner);
     return fail(slot_id.error());
@@ -75,9 +76,9 @@ Result<void> BlockStore::write_raw(const Piece& piece, std::span<const std::byte
 }
 
 // The slot of the block; a new one has no owner yet, so that a crash forgets it.
-Result<uint32_t> BlockStore::slot_for(BlockMap& map, const Piece& piece) {
+Result<uint32_t> BlockStore::slot_for(BlockMap& map, const Piece& piece, Admission admission) {
   if (const uint32_t slot_id = map.find(piece.index); slot_id != 0) return slot_id;
-  const uint32_t slot_id = slots_.allocator().allocate();
+  const uint32_t slot_id = slots_.allocator().allocate(admission);
   if (slot_id == 0) return fail(std::errc::no_space_on_device);
   slots_[slot_id].index = piece.index;
   map.insert(piece.index, slot_id);
@@ -153,14 +154,14 @@ bool BlockStore::make_room() {
 
 // Compresses the block's new contents without opening it. The caller keeps other writers of the owner away, so what is
 // read under the first lock still holds under the last.
-Result<void> BlockStore::write_sealed(const Piece& piece, std::span<const std::byte> data, Admission admission) {
+Result<void> BlockStore::write_sealed(const Piece& piece, std::span<const std::byte> data, const Sealing& sealing) {
   Stripe& stripe = stripe_of(piece.owner);
   std::span<const std::byte> contents = data;
   uint32_t slot_id = 0;
   {
     WriterLock lock(stripe.mutex);
     BlockMap& map = stripe.maps[piece.owner];
-    const auto found = slot_for(map, piece);
+    const auto found = slot_for(map, piece, sealing.admission);
     if (!found) {
       drop_if_empty(stripe, piece.owner);
       return fail(found.error());
@@ -177,7 +178,8 @@ Result<void> BlockStore::write_sealed(const Piece& piece, std::span<const std::b
   }
   // A fill that changes leaves a hole for a moment, which only a write of the whole block can make good after a crash.
   const bool may_fill = contents.data() == data.data();
-  const auto sealed = make_sealed(contents, slot_id, {effort_for(piece.index, Effort::kFast), may_fill, admission});
+  const auto sealed =
+      make_sealed(contents, slot_id, {effort_for(piece.index, sealing.effort), may_fill, sealing.admission});
   WriterLock lock(stripe.mutex);
   BlockMap& map = stripe.maps[piece.owner];
   if (!sealed) {

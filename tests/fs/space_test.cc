@@ -150,6 +150,52 @@ TEST_F(Space, WritesToWhatIsAllocatedSucceedOnceNothingElseDoes) {
   rig_.expect_sound();
 }
 
+TEST_F(Space, WhatIsAllocatedCanBeWrittenOnceTheTablesAreFullToo) {
+  const uint64_t file = make_file("file");
+  ASSERT_TRUE(rig_.set_xattr(file, "user.a", std::string(1000, 'a')));
+  ASSERT_TRUE(rig_.set_xattr(file, "user.b", "b"));
+  ASSERT_TRUE(rig_.fallocate(file, 0, 0, 20 * kMiB).has_value());
+  for (int i = 0; rig_.create(kRoot, "name " + std::to_string(i)); ++i) {
+  }
+  ASSERT_FALSE(rig_.create(kRoot, "one more"));
+  const std::string block(256 * kKiB, 'x');
+  for (uint64_t at = 0; at < 20 * kMiB; at += block.size()) ASSERT_EQ(rig_.write(file, at, block), block.size()) << at;
+  EXPECT_TRUE(rig_.remove_xattr(file, "user.a").has_value());
+  EXPECT_LE(rig_.volume().budget().used(), rig_.volume().budget().limit());
+  rig_.expect_sound();
+}
+
+TEST_F(Space, AWriteThatACrashCutsKeepsWhatIsPromised) {
+  const uint64_t file = make_file("file");
+  ASSERT_TRUE(rig_.fallocate(file, FileSystem::kKeepSize, 0, 4 * kMiB).has_value());
+  const Bytes promised = rig_.volume().budget().promised();
+  // Blocks are written before the size is.
+  const std::string data(100'000, 'x');
+  ASSERT_EQ(rig_.volume().store().write(ino_index(file), 0, std::as_bytes(std::span(data))), data.size());
+  rig_.attach();
+  EXPECT_EQ(rig_.volume().store().end(ino_index(file)), 0U);
+  EXPECT_EQ(rig_.volume().budget().promised(), promised);
+  EXPECT_EQ(rig_.fs().getattr(file)->blocks, 4 * kMiB / 512);
+  EXPECT_EQ(rig_.read(file), "");
+  rig_.expect_sound();
+}
+
+TEST_F(Space, AFullMountWithReservedBlocksHasNothingToDo) {
+  const uint64_t file = make_file("file");
+  const uint64_t other = make_file("other");
+  ASSERT_TRUE(rig_.fallocate(file, 0, 0, 16 * kMiB).has_value());
+  std::mt19937_64 random(8);
+  std::string noise(256 * kKiB, '\0');
+  for (auto& byte : noise) byte = char(random());
+  for (uint64_t at = 0; at < 16 * kMiB; at += noise.size()) ASSERT_EQ(rig_.write(file, at, noise), noise.size());
+  uint64_t offset = 0;
+  while (const size_t written = rig_.write(other, offset, noise).value_or(0)) offset += written;
+  rig_.volume().settle();
+  EXPECT_EQ(rig_.volume().store().seal(1000, true, Effort::kFast), 0U);
+  EXPECT_EQ(rig_.read(file, 0, noise.size()), noise);
+  rig_.expect_sound();
+}
+
 TEST_F(Space, SharedMappingsMayUseAReserveAtTheCap) {
   const uint64_t file = make_file("file");
   const uint64_t mapped = make_file("mapped");

@@ -131,6 +131,21 @@ TEST_P(BlockRangesTest, PunchingNeedsNoRoom) {
   expect_sound();
 }
 
+TEST_P(BlockRangesTest, PunchingStaysBelowTheCapWithWhatOnlyTheThoroughCodecMakesSmall) {
+  open(16 * kMiB, kMiB, 0);
+  Contents digits(GetParam());
+  for (uint64_t offset = 0; store_->stats().compr_data_size < 11 * kMiB; offset += GetParam()) {
+    std::ranges::generate(digits, [&] { return std::byte('0' + random_() % 10); });
+    write(1, offset, digits);
+    store_->seal(1000, true, Effort::kThorough);
+  }
+  for (uint64_t offset = 100; offset < model_[1].size(); offset += GetParam()) punch(1, offset, 1, false);
+  EXPECT_LE(budget_->used(), budget_->limit());
+  EXPECT_LE(store_->stats().compr_data_size, 12 * kMiB);
+  expect_contents(1);
+  expect_sound();
+}
+
 TEST_P(BlockRangesTest, AlignedSealedBlocksAreCopiedAsTheyAreStored) {
   Contents text(8 * GetParam());
   for (size_t i = 0; i < text.size(); ++i) text[i] = std::byte("copied as stored "[i % 17] + char(i / 4096 % 8));
