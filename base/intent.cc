@@ -7,13 +7,14 @@ namespace ztmpfs {
 void IntentRecord::apply(std::byte* meta_base) const {
   for (size_t i = 0; i < count; ++i) {
     const Store& store = stores[i];
-    // Relaxed atomic stores: lock-free readers of a single word must never see half of it.
+    // Atomic: lock-free readers of a single word must never see half of it. Release: who finds a record published by
+    // one of them finds it complete, under whatever lock.
     if (store.width == 4) {
       std::atomic_ref(*reinterpret_cast<uint32_t*>(meta_base + store.offset))
-          .store(static_cast<uint32_t>(store.value), std::memory_order_relaxed);
+          .store(static_cast<uint32_t>(store.value), std::memory_order_release);
     } else {
       std::atomic_ref(*reinterpret_cast<uint64_t*>(meta_base + store.offset))
-          .store(store.value, std::memory_order_relaxed);
+          .store(store.value, std::memory_order_release);
     }
   }
 }

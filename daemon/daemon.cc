@@ -37,7 +37,7 @@ FuseServer::Options fuse_options(const Options& mount, const Volume& volume, std
 
 Daemon::Daemon(const Options& options, UniqueFd fuse, ImageFiles image, const std::string& device)
     : options_(options),
-      mountpoint_{options.mountpoint, device},
+      mountpoint_{options.mountpoint, device, fuse.get()},
       holder_pid_(::getppid()),
       started_(std::chrono::steady_clock::now()),
       fuse_fd_(std::move(fuse)),

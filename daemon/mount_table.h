@@ -8,7 +8,7 @@ namespace ztmpfs {
 
 /// One mount of this process's mount namespace, as /proc/self/mountinfo tells it (proc_pid_mountinfo(5)).
 struct MountEntry {
-  std::string device;  ///< "MAJOR:MINOR", unique to a FUSE mount for its life
+  std::string device;  ///< "MAJOR:MINOR", unique to a FUSE mount for its life, and the next one's after it
   std::string mountpoint;
   std::string type;
   std::string source;

@@ -1,6 +1,7 @@
 #include "daemon/mounter.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -75,6 +76,17 @@ UniqueFd mount_as_user(const Options& options) {
   return device;
 }
 
+// The kernel tells of the end of a FUSE connection by an error (fs/fuse/dev.c, fuse_dev_poll).
+bool is_connected(int connection) {
+  pollfd state{.fd = connection, .events = 0, .revents = 0};
+  return connection >= 0 && ::poll(&state, 1, 0) >= 0 && (state.revents & (POLLERR | POLLNVAL)) == 0;
+}
+
+bool is_dead(const std::string& path) {
+  struct stat status{};
+  return ::stat(path.c_str(), &status) < 0 && errno == ENOTCONN;
+}
+
 void unmount_path(const std::string& path, bool lazily) {
   if (is_root()) {
     const int flags = UMOUNT_NOFOLLOW | (lazily ? MNT_DETACH : 0);
@@ -88,9 +100,16 @@ void unmount_path(const std::string& path, bool lazily) {
 
 }  // namespace
 
-bool MountPoint::is_mounted() const {
-  const auto table = read_mount_table();
-  return std::ranges::find(table, device, &MountEntry::device) != table.end();
+bool MountPoint::is_mounted() const { return !entries().empty(); }
+
+std::vector<MountEntry> MountPoint::entries() const {
+  auto table = read_mount_table();
+  // In this order: see above.
+  const bool is_ours = is_connected(connection);
+  std::erase_if(table, [&](const MountEntry& entry) {
+    return entry.device != device || !(is_ours || (entry.mountpoint == path && is_dead(path)));
+  });
+  return table;
 }
 
 std::string check_mountpoint(const std::string& path) {
@@ -110,14 +129,17 @@ FuseMount mount_fuse(const Options& options) {
   const MountEntry* entry = find_mount(table, options.mountpoint);
   if (entry == nullptr) throw std::runtime_error("the mount on " + options.mountpoint + " is gone already");
   mount.mountpoint.device = entry->device;
+  mount.mountpoint.connection = mount.device.get();
   return mount;
 }
 
 UnmountResult unmount(const MountPoint& mountpoint, bool lazily) {
+  const auto entries = mountpoint.entries();
   const auto table = read_mount_table();
-  for (const MountEntry& entry : std::views::reverse(table)) {
-    if (entry.device != mountpoint.device) continue;
-    if (find_mount(table, entry.mountpoint)->device == mountpoint.device) {
+  for (const MountEntry& entry : std::views::reverse(entries)) {
+    const MountEntry* top = find_mount(table, entry.mountpoint);
+    if (top == nullptr) continue;
+    if (top->device == mountpoint.device) {
       unmount_path(entry.mountpoint, lazily);
     } else {
       log(LogLevel::kWarning, "something else is mounted over " + entry.mountpoint);
@@ -131,6 +153,7 @@ void raise_read_ahead(const MountPoint& mountpoint) {
 }
 
 bool abort_connection(const MountPoint& mountpoint) {
+  if (!is_connected(mountpoint.connection)) return true;
   // fusectl names a connection after the minor number of the mount (Documentation/filesystems/fuse.rst).
   const std::string minor = mountpoint.device.substr(mountpoint.device.find(':') + 1);
   return write_file("/sys/fs/fuse/connections/" + minor + "/abort", "1");

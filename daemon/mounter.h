@@ -1,19 +1,27 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "base/unique_fd.h"
+#include "daemon/mount_table.h"
 #include "daemon/options.h"
 
 namespace ztmpfs {
 
 /// A mount that this process or its server serves: enough to find it again, and only it, wherever it was moved or
-/// bound to, and even when something else is mounted over it. Never asks the file system itself anything.
+/// bound to, and even when something else is mounted over it. Never asks the file system itself anything, but when its
+/// connection has ended.
 struct MountPoint {
-  std::string path;    ///< absolute, where it was mounted
-  std::string device;  ///< "MAJOR:MINOR"
+  std::string path;     ///< absolute, where it was mounted
+  std::string device;   ///< "MAJOR:MINOR"
+  int connection = -1;  ///< /dev/fuse, borrowed: tells whether `device` is still ours
 
   bool is_mounted() const;
+  /// Its entries in the mount table, in the kernel's order. The kernel gives the number of a mount that is gone to the
+  /// next one at once: an entry with our number is ours only if the connection was still there when it was read, or if
+  /// nobody answers for it any more at our place.
+  std::vector<MountEntry> entries() const;
 };
 
 /// The absolute path of a directory on which nothing is mounted yet. Throws std::runtime_error with what is wrong.

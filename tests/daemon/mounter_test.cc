@@ -1,6 +1,10 @@
 #include "daemon/mounter.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <array>
 
 #include <filesystem>
 
@@ -39,6 +43,22 @@ TEST(CheckMountpoint, MountPointInUseIsRefused) {
   EXPECT_EQ(refusal("/proc"), "mount point /proc is in use: proc (proc) is mounted there");
   EXPECT_EQ(refusal("/proc/"), "mount point /proc is in use: proc (proc) is mounted there");
   EXPECT_EQ(refusal("/proc/../proc"), "mount point /proc is in use: proc (proc) is mounted there");
+}
+
+TEST(MountPoint, AnotherMountThatGotTheNumberIsNotOurs) {
+  const std::string number = find_mount(read_mount_table(), "/proc")->device;
+  std::array<int, 2> pipe{};
+  ASSERT_EQ(::pipe2(pipe.data(), O_CLOEXEC), 0);
+  UniqueFd reader(pipe[0]);
+  const UniqueFd writer(pipe[1]);
+  const MountPoint place{.path = "/nowhere", .device = number, .connection = writer.get()};
+  EXPECT_TRUE(place.is_mounted());
+  reader.reset();  // as the end of a connection: poll(2) tells of an error
+  EXPECT_FALSE(place.is_mounted());
+  EXPECT_EQ(unmount(place, true), UnmountResult::kGone);
+  EXPECT_NE(find_mount(read_mount_table(), "/proc"), nullptr);
+  const MountPoint same_place{.path = "/proc", .device = number, .connection = writer.get()};
+  EXPECT_FALSE(same_place.is_mounted()) << "somebody answers there";
 }
 
 TEST(MountPoint, WhatIsNotMountedIsGone) {
