@@ -132,16 +132,21 @@ TEST_P(BlockRangesTest, PunchingNeedsNoRoom) {
 }
 
 TEST_P(BlockRangesTest, PunchingStaysBelowTheCapWithWhatOnlyTheThoroughCodecMakesSmall) {
-  open(16 * kMiB, kMiB, 0);
+  open(6 * kMiB, kMiB, 0);
+  // Digits take 42 % with zstd, but all of their bytes with lz4.
   Contents digits(GetParam());
-  for (uint64_t offset = 0; store_->stats().compr_data_size < 11 * kMiB; offset += GetParam()) {
-    std::ranges::generate(digits, [&] { return std::byte('0' + random_() % 10); });
+  uint64_t state = 1;
+  for (uint64_t offset = 0; store_->stats().compr_data_size < 3 * kMiB; offset += GetParam()) {
+    for (std::byte& digit : digits) {
+      state = state * 6364136223846793005U + 1442695040888963407U;
+      digit = std::byte('0' + (state >> 33) % 10);
+    }
     write(1, offset, digits);
     store_->seal(1000, true, Effort::kThorough);
   }
   for (uint64_t offset = 100; offset < model_[1].size(); offset += GetParam()) punch(1, offset, 1, false);
   EXPECT_LE(budget_->used(), budget_->limit());
-  EXPECT_LE(store_->stats().compr_data_size, 12 * kMiB);
+  EXPECT_LE(store_->stats().compr_data_size, 3 * kMiB + 512 * kKiB);
   expect_contents(1);
   expect_sound();
 }
