@@ -7,8 +7,6 @@ namespace ztmpfs {
 
 namespace {
 
-constexpr uint64_t kFileSizeMax = INT64_MAX;
-
 // The attributes as they will be once `change` has happened at `time`.
 Attr changed(Attr attr, const SetAttr& change, const Time& time) {
   const auto has = [&](SetAttr::Field field) { return (change.fields & field) != 0; };

@@ -7,19 +7,12 @@
 
 namespace ztmpfs {
 
-namespace {
-
-constexpr uint64_t kFileSizeMax = INT64_MAX;
-
-}  // namespace
-
 Result<size_t> FileSystem::read(uint64_t ino, uint64_t offset, std::span<std::byte> target) {
   const ReaderLock frozen(freeze_);
   const InodeLockSet locks(inode_locks_, {{ino, InodeLock::kShared}});
-  const InodeRecord* inode = find_inode(ino);
-  if (inode == nullptr) return fail(std::errc(ESTALE));
-  if (inode->is_directory()) return fail(std::errc::is_a_directory);
-  if (!inode->is_regular()) return fail(std::errc::invalid_argument);
+  const auto found = find_regular(ino);
+  if (!found) return fail(found.error());
+  const InodeRecord* inode = *found;
   if (offset >= inode->size) return 0;
   target = target.first(std::min<uint64_t>(target.size(), inode->size - offset));
   if (auto done = store_.read(ino_index(ino), offset, target); !done) return fail(done.error());
@@ -65,10 +58,9 @@ Result<size_t> FileSystem::write_rest(Operation& op, const WriteArguments& argum
   const ReaderLock frozen(freeze_);
   while (true) {
     const InodeLockSet locks(inode_locks_, {{ino, InodeLock::kExclusive}});
-    InodeRecord* inode = find_inode(ino);
-    if (inode == nullptr) return fail(std::errc(ESTALE));
-    if (inode->is_directory()) return fail(std::errc::is_a_directory);
-    if (!inode->is_regular()) return fail(std::errc::invalid_argument);
+    const auto found = find_regular(ino);
+    if (!found) return fail(found.error());
+    InodeRecord* inode = *found;
     if (!kind.is_write_back && !may_write_at(*inode, offset)) return fail(std::errc::operation_not_permitted);
     if (!truncate_step(ino, *inode)) continue;
     const Admission admission = kind.is_write_back ? Admission::kReserved : Admission::kCapped;

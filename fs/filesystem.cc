@@ -48,6 +48,14 @@ Result<InodeRecord*> FileSystem::find_directory(uint64_t ino) const {
   return inode;
 }
 
+Result<InodeRecord*> FileSystem::find_regular(uint64_t ino) const {
+  InodeRecord* inode = find_inode(ino);
+  if (inode == nullptr) return fail(std::errc(ESTALE));
+  if (inode->is_directory()) return fail(std::errc::is_a_directory);
+  if (!inode->is_regular()) return fail(std::errc::invalid_argument);
+  return inode;
+}
+
 DirectoryIndex* FileSystem::index_of(uint64_t ino) const {
   ReaderLock lock(directories_mutex_);
   const auto found = directories_.find(ino_index(ino));

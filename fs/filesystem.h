@@ -81,6 +81,7 @@ struct FileSystemOptions {
 class FileSystem {
  public:
   static constexpr uint64_t kRootIno = 1;
+  static constexpr uint64_t kFileSizeMax = INT64_MAX;
   static constexpr size_t kNameMax = 255;
   static constexpr size_t kSymlinkMax = 4095;
   static constexpr uint32_t kLinkMax = 0x7fffffff;
@@ -260,6 +261,7 @@ class FileSystem {
   // filesystem.cc: records and their parts
   InodeRecord* find_inode(uint64_t ino) const REQUIRES(inode_locks_);
   Result<InodeRecord*> find_directory(uint64_t ino) const REQUIRES(inode_locks_);
+  Result<InodeRecord*> find_regular(uint64_t ino) const REQUIRES(inode_locks_);
   DirectoryIndex* index_of(uint64_t ino) const REQUIRES(inode_locks_);
   Result<Found> find_name(uint64_t parent, std::string_view name) const REQUIRES(inode_locks_);
   Result<Found> peek_name(uint64_t parent, std::string_view name) EXCLUDES(inode_locks_);
@@ -325,7 +327,6 @@ class FileSystem {
                             size_t& done, Full full);
 
   // space.cc
-  Result<InodeRecord*> find_regular(uint64_t ino) const REQUIRES(inode_locks_);
   Result<void> try_fallocate(Operation& op, uint64_t ino, uint32_t flags, uint64_t offset, uint64_t length);
   Result<void> may_fallocate(uint64_t ino, uint32_t flags) EXCLUDES(inode_locks_);
   Result<void> clear_range(uint64_t ino, uint64_t offset, uint64_t end, BlockStore::Reservation reservation)

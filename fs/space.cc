@@ -7,7 +7,6 @@ namespace ztmpfs {
 
 namespace {
 
-constexpr uint64_t kFileSizeMax = INT64_MAX;
 // So much is copied under one hold of the locks.
 constexpr Bytes kCopyStep = kMiB;
 
@@ -18,14 +17,6 @@ bool overlap(const FileSystem::CopyRange& range) {
 }
 
 }  // namespace
-
-Result<InodeRecord*> FileSystem::find_regular(uint64_t ino) const {
-  InodeRecord* inode = find_inode(ino);
-  if (inode == nullptr) return fail(std::errc(ESTALE));
-  if (inode->is_directory()) return fail(std::errc::is_a_directory);
-  if (!inode->is_regular()) return fail(std::errc::invalid_argument);
-  return inode;
-}
 
 Result<void> FileSystem::fallocate(Operation& op, uint64_t ino, uint32_t flags, uint64_t offset, uint64_t length) {
   const uint32_t kind = flags & ~kKeepSize;

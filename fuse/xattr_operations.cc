@@ -14,7 +14,7 @@ namespace {
 // where they look for the name. check_request() has seen that it is all there.
 XattrAssignment assignment_of(const Reader& reader) {
   const auto* bytes = reinterpret_cast<const std::byte*>(&reader.slot().header() + 1);
-  const auto* argument = reinterpret_cast<const fuse_setxattr_in*>(bytes);
+  const auto* argument = &reader.slot().argument<fuse_setxattr_in>();
   const bool is_long = reader.features().long_setxattr;
   bytes += is_long ? sizeof(fuse_setxattr_in) : FUSE_COMPAT_SETXATTR_IN_SIZE;
   const std::string_view name(reinterpret_cast<const char*>(bytes));

@@ -93,12 +93,8 @@ Result<void> BlockStore::reserve(OwnerId owner, uint64_t offset, uint64_t length
 Result<void> BlockStore::reserve_block(const Piece& piece, uint32_t end, Reserving& reserving) {
   Stripe& stripe = stripe_of(piece.owner);
   WriterLock lock(stripe.mutex);
-  BlockMap& map = stripe.maps[piece.owner];
-  const auto slot_id = slot_for(map, piece, Admission::kCapped);
-  if (!slot_id) {
-    drop_if_empty(stripe, piece.owner);
-    return fail(slot_id.error());
-  }
+  const auto slot_id = slot_for(stripe, piece, Admission::kCapped);
+  if (!slot_id) return fail(slot_id.error());
   BlockSlot& slot = slots_[*slot_id];
   const BlockWord word = word_of(slot);
   const BlockWord reserved = word.with_reserved(std::max(word.reserved(), end));
@@ -109,7 +105,7 @@ Result<void> BlockStore::reserve_block(const Piece& piece, uint32_t end, Reservi
     if (!budget_.try_promise(promised - reserving.held)) return fail(std::errc::no_space_on_device);
     reserving.held = promised;
   }
-  publish_with_reservation(map, slot, reserved);
+  publish_with_reservation(stripe.maps[piece.owner], slot, reserved);
   slot.owner.store(piece.owner, std::memory_order_release);
   budget_.end_promise(promised);
   reserving.held -= promised;
@@ -242,24 +238,19 @@ Result<bool> BlockStore::copy_sealed(const Piece& from, const Piece& to, uint32_
   if (is_fill && before.form() == BlockForm::kSameFilled) return false;
   Stripe& stripe = stripe_of(to.owner);
   WriterLock lock(stripe.mutex);
-  BlockMap& map = stripe.maps[to.owner];
-  const auto slot_id = slot_for(map, to, Admission::kCapped);
-  if (!slot_id) {
-    drop_if_empty(stripe, to.owner);
-    return fail(slot_id.error());
-  }
+  const auto slot_id = slot_for(stripe, to, Admission::kCapped);
+  if (!slot_id) return fail(slot_id.error());
   Sealed sealed{.word = snapshot->word.with_reserved(0), .fill = snapshot->fill};
   if (!is_fill) {
     const auto handle = pool_.allocate_packed(snapshot->object, *slot_id, snapshot->tag);
     if (!handle) {
-      discard_if_hole(map, to.index, *slot_id);
-      drop_if_empty(stripe, to.owner);
+      discard_if_hole(stripe, to, *slot_id);
       return false;
     }
     sealed.word = BlockWord(snapshot->word.form(), snapshot->word.length(), *handle);
     sealed.again = is_to_be_recompressed(sealed.word, to.index);
   }
-  publish_sealed(map, slots_[*slot_id], to, sealed);
+  publish_sealed(stripe.maps[to.owner], slots_[*slot_id], to, sealed);
   slots_[*slot_id].owner.store(to.owner, std::memory_order_release);
   return true;
 }

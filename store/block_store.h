@@ -232,8 +232,8 @@ class BlockStore {
   Result<void> write_sealed(const Piece& piece, std::span<const std::byte> data, const Sealing& sealing);
   Result<void> replace_raw(BlockMap& map, uint32_t slot_id, const Piece& piece, std::span<const std::byte> data);
   void write_in_place(BlockMap& map, BlockSlot& slot, const Piece& piece, std::span<const std::byte> data);
-  Result<uint32_t> slot_for(BlockMap& map, const Piece& piece, Admission admission);
-  void discard_if_hole(BlockMap& map, uint64_t index, uint32_t slot_id);
+  Result<uint32_t> slot_for(Stripe& stripe, const Piece& piece, Admission admission) REQUIRES(stripe.mutex);
+  void discard_if_hole(Stripe& stripe, const Piece& piece, uint32_t slot_id) REQUIRES(stripe.mutex);
   Result<Handle> allocate_raw(uint32_t capacity, uint32_t slot_id, Admission admission);
   bool room_for_raw(Bytes bytes);
   bool make_room();

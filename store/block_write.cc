@@ -55,12 +55,9 @@ Result<void> BlockStore::write_block(const Piece& piece, std::span<const std::by
 Result<void> BlockStore::write_raw(const Piece& piece, std::span<const std::byte> data) {
   Stripe& stripe = stripe_of(piece.owner);
   WriterLock lock(stripe.mutex);
+  const auto slot_id = slot_for(stripe, piece, Admission::kCapped);
+  if (!slot_id) return fail(slot_id.error());
   BlockMap& map = stripe.maps[piece.owner];
-  const auto slot_id = slot_for(map, piece, Admission::kCapped);
-  if (!slot_id) {
-    drop_if_empty(stripe, piece.owner);
-    return fail(slot_id.error());
-  }
   BlockSlot& slot = slots_[*slot_id];
   const BlockWord word = word_of(slot);
   if (word.form() == BlockForm::kRaw && piece.offset + data.size() <= pool_.size(word.handle())) {
@@ -68,27 +65,29 @@ Result<void> BlockStore::write_raw(const Piece& piece, std::span<const std::byte
     return {};
   }
   auto done = replace_raw(map, *slot_id, piece, data);
-  if (!done) {
-    discard_if_hole(map, piece.index, *slot_id);
-    drop_if_empty(stripe, piece.owner);
-  }
+  if (!done) discard_if_hole(stripe, piece, *slot_id);
   return done;
 }
 
 // The slot of the block; a new one has no owner yet, so that a crash forgets it.
-Result<uint32_t> BlockStore::slot_for(BlockMap& map, const Piece& piece, Admission admission) {
+Result<uint32_t> BlockStore::slot_for(Stripe& stripe, const Piece& piece, Admission admission) {
+  BlockMap& map = stripe.maps[piece.owner];
   if (const uint32_t slot_id = map.find(piece.index); slot_id != 0) return slot_id;
   const uint32_t slot_id = slots_.allocator().allocate(admission);
-  if (slot_id == 0) return fail(std::errc::no_space_on_device);
+  if (slot_id == 0) {
+    drop_if_empty(stripe, piece.owner);
+    return fail(std::errc::no_space_on_device);
+  }
   slots_[slot_id].index = piece.index;
   map.insert(piece.index, slot_id);
   return slot_id;
 }
 
-void BlockStore::discard_if_hole(BlockMap& map, uint64_t index, uint32_t slot_id) {
+void BlockStore::discard_if_hole(Stripe& stripe, const Piece& piece, uint32_t slot_id) {
   if (!word_of(slots_[slot_id]).is_nothing()) return;
-  map.erase(index);
+  stripe.maps[piece.owner].erase(piece.index);
   slots_.allocator().release(slot_id);
+  drop_if_empty(stripe, piece.owner);
 }
 
 // Order for a crash: bytes, then the word that makes them count.
@@ -160,12 +159,8 @@ Result<void> BlockStore::write_sealed(const Piece& piece, std::span<const std::b
   uint32_t slot_id = 0;
   {
     WriterLock lock(stripe.mutex);
-    BlockMap& map = stripe.maps[piece.owner];
-    const auto found = slot_for(map, piece, sealing.admission);
-    if (!found) {
-      drop_if_empty(stripe, piece.owner);
-      return fail(found.error());
-    }
+    const auto found = slot_for(stripe, piece, sealing.admission);
+    if (!found) return fail(found.error());
     slot_id = *found;
     const uint32_t old_length = word_of(slots_[slot_id]).length();
     const size_t length = std::max<size_t>(piece.offset + data.size(), old_length);
@@ -181,13 +176,11 @@ Result<void> BlockStore::write_sealed(const Piece& piece, std::span<const std::b
   const auto sealed =
       make_sealed(contents, slot_id, {effort_for(piece.index, sealing.effort), may_fill, sealing.admission});
   WriterLock lock(stripe.mutex);
-  BlockMap& map = stripe.maps[piece.owner];
   if (!sealed) {
-    discard_if_hole(map, piece.index, slot_id);
-    drop_if_empty(stripe, piece.owner);
+    discard_if_hole(stripe, piece, slot_id);
     return fail(sealed.error());
   }
-  publish_sealed(map, slots_[slot_id], piece, *sealed);
+  publish_sealed(stripe.maps[piece.owner], slots_[slot_id], piece, *sealed);
   slots_[slot_id].owner.store(piece.owner, std::memory_order_release);
   return {};
 }
