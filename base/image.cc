@@ -8,10 +8,13 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <system_error>
+#include <tuple>
 
 #include "base/check.h"
 #include "base/memory_usage.h"
@@ -49,7 +52,9 @@ Region map_file(int fd) {
 
 Bytes region_length(RegionId id, const ImageGeometry& geometry) {
   switch (id) {
-    case RegionId::kHeader: return kPageSize;
+    case RegionId::kHeader:
+    case RegionId::kSupervision: return kPageSize;
+    case RegionId::kMount: return round_up(sizeof(MountRecord), kPageSize);
     // Generous: the record's type belongs to a higher layer, which checks that it fits.
     case RegionId::kRequests: return Bytes(geometry.request_slots) * 2 * kPageSize;
     // No record is smaller than the memory it takes, so no table can outgrow the memory cap.
@@ -57,12 +62,29 @@ Bytes region_length(RegionId id, const ImageGeometry& geometry) {
   }
 }
 
-void validate(const ImageHeader& header, Bytes meta_length, Bytes data_length, Bytes buffers_length) {
+void validate_kind(const ImageHeader& header) {
   if (header.magic.load(std::memory_order_acquire) != ImageHeader::kMagic)
     throw std::runtime_error("this is not an image of ztmpfs (wrong magic number)");
   if (header.layout_version != ImageHeader::kLayoutVersion)
     throw std::runtime_error("the image has layout version " + std::to_string(header.layout_version) +
                              ", this program reads version " + std::to_string(ImageHeader::kLayoutVersion));
+}
+
+// The header of an image that is not mapped.
+struct LoadedHeader {
+  alignas(ImageHeader) std::array<std::byte, sizeof(ImageHeader)> bytes{};
+
+  explicit LoadedHeader(int meta) {
+    if (::pread(meta, bytes.data(), bytes.size(), 0) != ssize_t(bytes.size()))
+      throw_errno("cannot read the image's header");
+  }
+  const ImageHeader& operator*() const { return *reinterpret_cast<const ImageHeader*>(bytes.data()); }
+  const ImageHeader* operator->() const { return &**this; }
+  off_t offset_of(RegionId id) const { return off_t((*this)->regions[size_t(id)].offset); }
+};
+
+void validate(const ImageHeader& header, Bytes meta_length, Bytes data_length, Bytes buffers_length) {
+  validate_kind(header);
   const auto& last = header.regions.back();
   if (last.offset + last.length != meta_length || header.geometry.capacity * kArenaCapacityFactor != data_length ||
       header.geometry.request_slots * header.geometry.request_buffer_size != buffers_length)
@@ -95,6 +117,7 @@ bool Region::next_resident(Bytes from, Bytes& offset, Bytes& length) const {
 ImageFiles ImageFiles::create(const ImageGeometry& geometry) {
   ZTMPFS_CHECK(geometry.capacity % kPageSize == 0 && geometry.request_buffer_size % kPageSize == 0,
                "unaligned geometry");
+  ZTMPFS_CHECK(geometry.request_slots <= SupervisionRecord::kSlotsMax, "too many request slots");
   alignas(ImageHeader) std::array<std::byte, sizeof(ImageHeader)> storage{};
   auto* header = new (storage.data()) ImageHeader{};
   Bytes offset = 0;
@@ -117,12 +140,38 @@ ImageFiles ImageFiles::create(const ImageGeometry& geometry) {
   return files;
 }
 
-std::string ImageFiles::changed_options() const {
-  alignas(ImageHeader) std::array<std::byte, sizeof(ImageHeader)> storage{};
-  if (::pread(meta.get(), storage.data(), storage.size(), 0) != ssize_t(storage.size()))
-    throw_errno("cannot read the image's header");
-  return reinterpret_cast<const ImageHeader*>(storage.data())->changed_options.load();
+std::string ImageFiles::changed_options() const { return LoadedHeader(meta.get())->changed_options.load(); }
+
+void ImageFiles::describe_mount(const MountDescription& description) const {
+  const std::string text = description.format();
+  const auto length = uint32_t(text.size());
+  const off_t offset = LoadedHeader(meta.get()).offset_of(RegionId::kMount);
+  const off_t text_offset = offset + off_t(offsetof(MountRecord, text));
+  constexpr uint32_t kNothing = 0;
+  for (const auto& [bytes, size, at] : {std::tuple<const void*, size_t, off_t>{&kNothing, sizeof(kNothing), offset},
+                                        {text.data(), text.size(), text_offset},
+                                        {&length, sizeof(length), offset}})
+    if (::pwrite(meta.get(), bytes, size, at) != ssize_t(size)) throw_errno("cannot write to the image");
 }
+
+MountDescription ImageFiles::mount_description() const {
+  const auto record = std::make_unique<MountRecord>();
+  const off_t offset = LoadedHeader(meta.get()).offset_of(RegionId::kMount);
+  if (::pread(meta.get(), record.get(), sizeof(MountRecord), offset) != ssize_t(sizeof(MountRecord)))
+    throw_errno("cannot read the image");
+  return MountDescription::parse({record->text.data(), std::min<size_t>(record->length, record->text.size())});
+}
+
+SupervisionPage::SupervisionPage(int meta) {
+  const LoadedHeader header(meta);
+  validate_kind(*header);
+  void* page =
+      ::mmap(nullptr, kPageSize, PROT_READ | PROT_WRITE, MAP_SHARED, meta, header.offset_of(RegionId::kSupervision));
+  if (page == MAP_FAILED) throw_errno("cannot map a page of the image");
+  record_ = static_cast<SupervisionRecord*>(page);
+}
+
+SupervisionPage::~SupervisionPage() { ::munmap(record_, kPageSize); }
 
 Image::Image(ImageFiles files) : files_(std::move(files)) {
   try {

@@ -8,19 +8,23 @@
 
 #include "base/bytes.h"
 #include "base/durable_text.h"
+#include "base/mount_record.h"
+#include "base/supervision.h"
 #include "base/unique_fd.h"
 
 namespace ztmpfs {
 
 /// The parts of the metadata memfd, in the order in which they lie there.
 enum class RegionId : uint32_t {
-  kHeader,     ///< ImageHeader
-  kRequests,   ///< fs: one RequestRecord per reader (intent and outcome)
-  kHandles,    ///< pool: where each object lies
-  kBlocks,     ///< store: one slot per block of a file
-  kInodes,     ///< fs
-  kNames,      ///< fs: directory entries with short names
-  kLongNames,  ///< fs: directory entries with long names
+  kHeader,       ///< ImageHeader
+  kSupervision,  ///< SupervisionRecord
+  kMount,        ///< MountRecord
+  kRequests,     ///< fs: one RequestRecord per reader (intent and outcome)
+  kHandles,      ///< pool: where each object lies
+  kBlocks,       ///< store: one slot per block of a file
+  kInodes,       ///< fs
+  kNames,        ///< fs: directory entries with short names
+  kLongNames,    ///< fs: directory entries with long names
   kCount,
 };
 
@@ -37,7 +41,7 @@ struct ImageGeometry {
 /// `changed_options`.
 struct ImageHeader {
   static constexpr uint64_t kMagic = 0x7366706d747a0001;  // "ztmpfs", reversed, and a byte order mark
-  static constexpr uint32_t kLayoutVersion = 2;
+  static constexpr uint32_t kLayoutVersion = 3;
 
   std::atomic<uint64_t> magic;  ///< stored last: an image without it is not finished
   uint32_t layout_version;
@@ -96,6 +100,25 @@ struct ImageFiles {
   static ImageFiles create(const ImageGeometry& geometry);
   /// ImageHeader::changed_options of an image that nobody serves now. Throws std::system_error.
   std::string changed_options() const;
+  /// Puts it into the MountRecord, while there is no server. Throws std::length_error, std::system_error.
+  void describe_mount(const MountDescription& description) const;
+  /// What describe_mount() has put there. Throws std::invalid_argument if it was nothing, std::system_error.
+  MountDescription mount_description() const;
+};
+
+/// The SupervisionRecord of an image, mapped alone: a holder maps nothing else.
+class SupervisionPage {
+ public:
+  /// Borrows the descriptor for the call. Throws std::runtime_error if it is no image of this layout version.
+  explicit SupervisionPage(int meta);
+  ~SupervisionPage();
+  SupervisionPage(const SupervisionPage&) = delete;
+  SupervisionPage& operator=(const SupervisionPage&) = delete;
+
+  SupervisionRecord& record() const { return *record_; }
+
+ private:
+  SupervisionRecord* record_;
 };
 
 /// The state of a mount, mapped into this process (DESIGN: "Crash survival"). Everything durable lies in it.
@@ -109,6 +132,9 @@ class Image {
 
   ImageHeader& header() const { return *reinterpret_cast<ImageHeader*>(meta_.base()); }
   const ImageGeometry& geometry() const { return header().geometry; }
+  SupervisionRecord& supervision() const {
+    return *reinterpret_cast<SupervisionRecord*>(region(RegionId::kSupervision).base());
+  }
   Region meta() const { return meta_; }
   Region region(RegionId id) const;
   Region data() const { return data_; }

@@ -1,13 +1,17 @@
 #include "base/memory_usage.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <charconv>
 #include <fstream>
 #include <optional>
 #include <string>
+#include <string_view>
 
 namespace ztmpfs {
 
@@ -44,6 +48,22 @@ Bytes anonymous_memory(pid_t pid) {
     return kibibytes * kKiB;
   }
   return 0;
+}
+
+uint64_t oom_kills() {
+  constexpr std::string_view kKey = "\noom_kill ";
+  std::array<char, 16 * 1024> text;
+  const int file = ::open("/proc/vmstat", O_RDONLY | O_CLOEXEC);
+  if (file < 0) return 0;
+  size_t length = 0;
+  for (ssize_t count = 0; (count = ::read(file, text.data() + length, text.size() - length)) > 0;)
+    length += size_t(count);
+  ::close(file);
+  const std::string_view all(text.data(), length);
+  const size_t at = all.find(kKey);
+  uint64_t number = 0;
+  if (at != std::string_view::npos) std::from_chars(text.data() + at + kKey.size(), text.data() + length, number);
+  return number;
 }
 
 Bytes allocated_memory(int memfd) {

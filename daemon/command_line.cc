@@ -29,6 +29,7 @@ constexpr const char* kOptionsHelp =
   acl                  POSIX ACLs; has xattr and default_permissions with it
   psi=TRIGGER          memory pressure that starts reclaim: some:100ms/1s, full:..., both with '+' between them,
                        the path of a pressure file, FIFO or socket, or off (default some:100ms/1s+full:50ms/1s)
+  hang=TIME            a server that is busy with one request for so long is killed and replaced (default 30s, or off)
   fsname= subtype=     what findmnt shows as source (default NAME) and, after "fuse.", as type (default ztmpfs)
   ro rw suid nosuid dev nodev exec noexec atime noatime relatime strictatime diratime nodiratime lazytime sync async
   dirsync nosymfollow  as for every file system (default nosuid,nodev); x-* and what only fstab needs is ignored

@@ -1,16 +1,10 @@
 #include "daemon/control_server.h"
 
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <unistd.h>
-
 #include <boost/asio/post.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
 #include <boost/json.hpp>
-#include <cerrno>
 #include <chrono>
-#include <cstring>
 #include <optional>
 #include <stdexcept>
 #include <utility>
@@ -51,23 +45,6 @@ unsigned status_of(const Error& error) {
 bool is_bad_request(const Error& error) {
   return error.category() == http::make_error_code(http::error::bad_method).category() &&
          error != http::error::end_of_stream && error != http::error::partial_message;
-}
-
-Protocol::acceptor listen_on(asio::io_context& io, const std::string& path) {
-  if (path.size() >= sizeof(sockaddr_un::sun_path))
-    throw std::runtime_error("the path of the control socket is too long: " + path);
-  ::unlink(path.c_str());  // left by a server that died; the name is ours
-  try {
-    Protocol::acceptor acceptor(io);
-    acceptor.open();
-    acceptor.bind(Protocol::endpoint(path));
-    // Between bind and listen nobody can connect yet.
-    if (::chmod(path.c_str(), S_IRUSR | S_IWUSR) < 0) throw std::runtime_error(std::strerror(errno));
-    acceptor.listen();
-    return acceptor;
-  } catch (const std::exception& error) {
-    throw std::runtime_error("cannot listen on " + path + ": " + error.what());
-  }
 }
 
 }  // namespace
@@ -140,8 +117,9 @@ class ControlServer::Connection : public std::enable_shared_from_this<Connection
   http::response<http::string_body> response_;
 };
 
-ControlServer::ControlServer(asio::io_context& io, std::string path, std::vector<ControlRoute> routes)
-    : io_(io), path_(std::move(path)), routes_(std::move(routes)), acceptor_(listen_on(io, path_)) {
+ControlServer::ControlServer(asio::io_context& io, UniqueFd listener, std::vector<ControlRoute> routes)
+    : io_(io), routes_(std::move(routes)), acceptor_(io, Protocol(), listener.get()) {
+  listener.release();
   accept();
 }
 
@@ -154,7 +132,6 @@ void ControlServer::close() {
   if (!acceptor_.is_open()) return;
   Error ignored;
   acceptor_.close(ignored);
-  ::unlink(path_.c_str());
 }
 
 void ControlServer::accept() {

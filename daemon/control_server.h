@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "base/unique_fd.h"
+
 namespace ztmpfs {
 
 /// The answer to a control request.
@@ -47,14 +49,14 @@ class ControlServer {
   static constexpr size_t kHeaderMax = 8 * 1024;
   static constexpr size_t kBodyMax = 64 * 1024;
 
-  /// Listens on `path` at once, in the place of a stale socket. Throws std::runtime_error with a sentence.
-  ControlServer(boost::asio::io_context& io, std::string path, std::vector<ControlRoute> routes);
+  /// Answers who connects to `listener` (unix_listener.h).
+  ControlServer(boost::asio::io_context& io, UniqueFd listener, std::vector<ControlRoute> routes);
   /// close(), then waits for a slow route that still runs.
   ~ControlServer();
   ControlServer(const ControlServer&) = delete;
   ControlServer& operator=(const ControlServer&) = delete;
 
-  /// Stops listening and removes the socket. Idempotent.
+  /// Takes no more connections. Idempotent.
   void close();
 
  private:
@@ -63,7 +65,6 @@ class ControlServer {
   const ControlRoute* find_route(const std::string& method, const std::string& path, ControlReply& refusal) const;
 
   boost::asio::io_context& io_;
-  const std::string path_;
   const std::vector<ControlRoute> routes_;
   boost::asio::local::stream_protocol::acceptor acceptor_;
   size_t connections_ = 0;

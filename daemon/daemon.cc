@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <cstdlib>
 #include <exception>
@@ -25,6 +26,12 @@ using Error = boost::system::error_code;
 constexpr std::chrono::seconds kPatience{10};      // that the users of a detached mount get
 constexpr std::chrono::seconds kAbortPatience{2};  // that the readers get to notice the end
 
+constexpr int kSignsOfLife = 4;  // within the time after which the holder takes us for hung
+
+void tell_holder(const UniqueFd& ready, char word) {
+  [[maybe_unused]] const ssize_t written = ::write(ready.get(), &word, 1);
+}
+
 FuseServer::Options fuse_options(const Options& mount, const Volume& volume, std::function<void()> on_ready) {
   FuseServer::Options options;
   options.readers = volume.image().geometry().request_slots;
@@ -35,14 +42,13 @@ FuseServer::Options fuse_options(const Options& mount, const Volume& volume, std
 
 }  // namespace
 
-Daemon::Daemon(const Options& options, UniqueFd fuse, ImageFiles image, const std::string& device)
+Daemon::Daemon(const Options& options, ServerDescriptors descriptors)
     : options_(options),
-      mountpoint_{options.mountpoint, device, fuse.get()},
+      mountpoint_{options.mountpoint, descriptors.device, descriptors.fuse.get()},
       holder_pid_(::getppid()),
-      started_(std::chrono::steady_clock::now()),
-      fuse_fd_(std::move(fuse)),
-      volume_(std::move(image), volume_options(options), clock_, holder_pid_),
-      fuse_(fuse_fd_.get(), volume_,
+      descriptors_(std::move(descriptors)),
+      volume_(std::move(descriptors_.image), volume_options(options), clock_, holder_pid_),
+      fuse_(descriptors_.fuse.get(), volume_,
             fuse_options(options_, volume_, [this] { asio::post(io_, [this] { on_usable(); }); })),
       housekeeping_(volume_),
       memory_watch_(volume_.budget()),
@@ -50,7 +56,7 @@ Daemon::Daemon(const Options& options, UniqueFd fuse, ImageFiles image, const st
       signals_(io_),
       tick_(io_),
       patience_(io_),
-      holder_(io_),
+      orders_(io_),
       live_options_(options_, volume_,
                     [this](const std::string& psi) { asio::post(io_, [this, psi] { watch_pressure(psi); }); }) {
   volume_.set_on_settled([this](uint64_t ino) { fuse_.attributes_changed(ino); });
@@ -58,25 +64,28 @@ Daemon::Daemon(const Options& options, UniqueFd fuse, ImageFiles image, const st
 
 Daemon::~Daemon() = default;
 
-bool Daemon::run(UniqueFd ready, UniqueFd holder) {
-  ready_ = std::move(ready);
-  holder_.assign(holder.release());
-  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) signals_.add(signal);
-  control_ = std::make_unique<ControlServer>(io_, control_socket_path(runtime_dir(), options_.name),
-                                             control_routes(control_source()));
-  volume_.start();
+bool Daemon::run() {
+  tell_holder(descriptors_.ready, kAttached);
+  orders_.assign(descriptors_.orders.release());
+  for (const int signal : {SIGTERM, SIGINT}) signals_.add(signal);
   reclaim_thread_.start();
-  watch_pressure(options_.psi);
+  recover_memory();
   connection_ = std::jthread([this] { serve_connection(); });
+  control_ = std::make_unique<ControlServer>(io_, std::move(descriptors_.control), control_routes(control_source()));
+  volume_.start();
+  watch_pressure(options_.psi);
   wait_for_signal();
-  wait_for_holder();
+  wait_for_orders();
   keep_house();
   io_.run();
   control_->close();
-  if (is_holder_dead_) NameLock::remove_file(NameLock::path(runtime_dir(), options_.name));
+  if (is_holder_dead_) {
+    ::unlink(control_socket_path(runtime_dir(), options_.name).c_str());
+    NameLock::remove_file(NameLock::path(runtime_dir(), options_.name));
+  }
   if (!is_connection_ended_) {
     // The readers still wait in the kernel, and nothing but the end of the processes lets them go.
-    std::_Exit(EXIT_FAILURE);
+    std::_Exit(kExitCutOff);
   }
   connection_.join();
   control_.reset();
@@ -92,11 +101,14 @@ ControlSource Daemon::control_source() {
                    .holder_pid = holder_pid_},
           .stats =
               [this] {
-                const auto uptime = std::chrono::steady_clock::now() - started_;
+                const SupervisionRecord& supervision = volume_.image().supervision();
+                const auto uptime = clock_.monotonic() - std::chrono::milliseconds(supervision.mounted_at.load());
                 return ServerStats{.volume = volume_.stats(),
                                    .requests = fuse_.request_counts(),
                                    .forgets = fuse_.forgets(),
-                                   .uptime = std::chrono::duration_cast<std::chrono::seconds>(uptime),
+                                   .uptime = uptime,
+                                   .server_restarts = supervision.server_restarts.load(),
+                                   .oom_kills = supervision.oom_kills.load(),
                                    .psi = psi_->stats()};
               },
           .audit = [this] { return volume_.fs().audit(); },
@@ -117,8 +129,9 @@ void Daemon::serve_connection() {
 
 void Daemon::on_usable() {
   raise_read_ahead(mountpoint_);
-  [[maybe_unused]] const ssize_t written = ::write(ready_.get(), &kReady, 1);
-  ready_.reset();
+  show_alive();
+  tell_holder(descriptors_.ready, kReady);
+  descriptors_.ready.reset();
 }
 
 void Daemon::on_connection_ended(const std::string& failure) {
@@ -135,12 +148,27 @@ void Daemon::wait_for_signal() {
   });
 }
 
-void Daemon::wait_for_holder() {
-  holder_.async_wait(asio::posix::stream_descriptor::wait_read, [this](const Error& error) {
+void Daemon::wait_for_orders() {
+  orders_.async_wait(asio::posix::stream_descriptor::wait_read, [this](const Error& error) {
     if (error) return;
-    is_holder_dead_ = true;
-    stop("the holder has died");
+    char order = 0;
+    const ssize_t count = ::read(orders_.native_handle(), &order, 1);
+    if (count == 0) return on_holder_died();
+    if (count == 1) obey(ServerOrder(order));
+    wait_for_orders();
   });
+}
+
+void Daemon::obey(ServerOrder order) {
+  switch (order) {
+    case ServerOrder::kUnmount: return stop("told to end");
+    case ServerOrder::kPark: return;
+  }
+}
+
+void Daemon::on_holder_died() {
+  is_holder_dead_ = true;
+  stop("the holder has died");
 }
 
 // Waking the thread is all that is done here: it must not be slow.
@@ -151,9 +179,21 @@ void Daemon::watch_pressure(const std::string& psi) {
                                       [this](PressureLevel level, const std::string&) { reclaim_thread_.wake(level); });
 }
 
+void Daemon::show_alive() {
+  volume_.image().supervision().alive_at.store(to_record(clock_.monotonic()), std::memory_order_relaxed);
+}
+
+// The one before may have been killed because memory was short, whoever was to blame.
+void Daemon::recover_memory() {
+  if (volume_.image().supervision().last_end == ServerEnd::kKilled) reclaim_thread_.wake(PressureLevel::kSome);
+}
+
 void Daemon::keep_house() {
+  show_alive();
   if (const auto level = memory_watch_.check()) reclaim_thread_.wake(*level);
-  tick_.expires_after(housekeeping_.tick(requests_answered()));
+  auto pause = housekeeping_.tick(requests_answered());
+  if (options_.hang.count() != 0) pause = std::min(pause, options_.hang / kSignsOfLife);
+  tick_.expires_after(pause);
   tick_.async_wait([this](const Error& error) {
     if (!error) keep_house();
   });

@@ -11,7 +11,6 @@
 #include <thread>
 
 #include "base/clock.h"
-#include "base/unique_fd.h"
 #include "daemon/control_routes.h"
 #include "daemon/control_server.h"
 #include "daemon/housekeeping.h"
@@ -21,6 +20,7 @@
 #include "daemon/options.h"
 #include "daemon/psi_watcher.h"
 #include "daemon/reclaim_thread.h"
+#include "daemon/server_descriptors.h"
 #include "fs/volume.h"
 #include "fuse/fuse_server.h"
 
@@ -31,15 +31,15 @@ namespace ztmpfs {
 /// and the end of the mount.
 class Daemon {
  public:
-  /// Attaches to the image. `device` names the mount ("MAJOR:MINOR"). Throws std::runtime_error with a sentence.
-  Daemon(const Options& options, UniqueFd fuse, ImageFiles image, const std::string& device);
+  /// Attaches to the image. Throws std::runtime_error with a sentence.
+  Daemon(const Options& options, ServerDescriptors descriptors);
   ~Daemon();
   Daemon(const Daemon&) = delete;
   Daemon& operator=(const Daemon&) = delete;
 
-  /// Serves until the mount has ended. Writes kReady to `ready` when it is usable; `holder` becomes readable when the
-  /// holder has died, which ends the mount. True if nothing was cut off. Throws std::runtime_error.
-  bool run(UniqueFd ready, UniqueFd holder);
+  /// Serves until the mount has ended, and tells the holder when it is usable. A holder that dies ends the mount. True
+  /// if nothing was cut off. Throws std::runtime_error.
+  bool run();
 
  private:
   ControlSource control_source();
@@ -47,9 +47,13 @@ class Daemon {
   void on_usable();
   void on_connection_ended(const std::string& failure);
   void wait_for_signal();
-  void wait_for_holder();
+  void wait_for_orders();
+  void obey(ServerOrder order);
+  void on_holder_died();
   void watch_pressure(const std::string& psi);
   void keep_house();
+  void show_alive();
+  void recover_memory();
   uint64_t requests_answered() const;
   /// Unmounts; lazily if it is busy, which leaves the last users some time.
   void stop(const std::string& why);
@@ -59,8 +63,7 @@ class Daemon {
   const Options options_;
   const MountPoint mountpoint_;
   const pid_t holder_pid_;
-  const std::chrono::steady_clock::time_point started_;
-  UniqueFd fuse_fd_;
+  ServerDescriptors descriptors_;
   SystemClock clock_;
   Volume volume_;
   FuseServer fuse_;
@@ -72,11 +75,10 @@ class Daemon {
   boost::asio::signal_set signals_;
   boost::asio::steady_timer tick_;
   boost::asio::steady_timer patience_;
-  boost::asio::posix::stream_descriptor holder_;
-  LiveOptions live_options_;  // used by the control server's thread for what is slow
+  boost::asio::posix::stream_descriptor orders_;  // from the holder
+  LiveOptions live_options_;                      // used by the control server's thread for what is slow
   std::unique_ptr<ControlServer> control_;
   std::unique_ptr<PsiWatcher> psi_;
-  UniqueFd ready_;
   std::jthread connection_;
   std::string failure_;
   bool is_stopping_ = false;

@@ -1,22 +1,25 @@
 #pragma once
 
-#include <sys/types.h>
-
+#include <chrono>
 #include <functional>
+#include <optional>
 #include <string>
-#include <vector>
 
+#include "base/clock.h"
+#include "base/image.h"
 #include "base/unique_fd.h"
+#include "daemon/hang_watch.h"
 #include "daemon/mounter.h"
 #include "daemon/name_lock.h"
 #include "daemon/options.h"
-#include "daemon/server_descriptors.h"
+#include "daemon/restart_policy.h"
+#include "daemon/server_process.h"
 
 namespace ztmpfs {
 
 /// Keeps a mount alive: its image, its connection to the kernel and its name. Starts the server that does the work,
-/// passes signals on to it, and cleans up when it has ended. A process of its own, small, without threads, and without
-/// allocations once it serves: there is nothing in it that could go wrong.
+/// starts another one when that dies or hangs, and cleans up when the mount has ended. A process of its own, small,
+/// without threads; on the way from a server's death to the next one's start it allocates nothing.
 class Holder {
  public:
   /// Claims the name, makes an image and mounts. `on_ready` is called once, when the mount is usable. Throws
@@ -27,30 +30,48 @@ class Holder {
   Holder(const Holder&) = delete;
   Holder& operator=(const Holder&) = delete;
 
-  /// Runs the server until it has ended for good. Returns the exit code; throws std::runtime_error with a sentence when
-  /// the server failed.
+  /// Has the mount served until it has ended. Returns the exit code; throws std::runtime_error with a sentence if it
+  /// never became usable.
   int run();
 
  private:
+  using Milliseconds = std::chrono::milliseconds;
+
+  ServerDescriptors make_descriptors();
+  void remove_traces();
+  Milliseconds now() const { return clock_.monotonic(); }
   void start_server();
-  [[noreturn]] void become_server();
-  void forward_signal();
-  /// True once the server has ended; `status` as waitpid(2) has it.
-  bool server_has_ended(int& status);
-  void read_ready_pipe();
+  void wait_for_event();
+  int poll_timeout() const;
+  void take_signals();
+  void stop(const char* why);
+  void read_report();
+  void look_for_hang();
+  void on_server_ended(int status);
+  ServerEnd end_of(int status) const;
+  void note_restart(ServerEnd end);
+  void give_up();
+  bool is_connected() const { return mountpoint_.is_connected(); }
 
   const Options options_;
   const std::function<void()> on_ready_;
+  const SystemClock clock_;
+  const UniqueFd program_;  // this one: its file may be replaced by another version
   NameLock lock_;
-  ServerDescriptors descriptors_;  // but for `ready` and `lock`, which differ per server
-  UniqueFd holder_end_;            // closes with this process: the server's sign that we are gone
   UniqueFd signals_;
-  UniqueFd ready_;  // read end
   MountPoint mountpoint_;
-  std::vector<std::string> server_arguments_;
-  std::string failure_;  // the server's sentence, as far as it has come; room is reserved
-  bool is_ready_ = false;
-  pid_t server_ = -1;
+  std::optional<ServerProcess> server_;
+  std::optional<SupervisionPage> supervision_;
+  std::optional<HangWatch> hang_watch_;
+  RestartPolicy policy_;
+  Milliseconds started_at_{0};              // the last server
+  std::optional<Milliseconds> restart_at_;  // there is no server now
+  uint64_t oom_kills_seen_ = 0;             // the kernel's count, when last looked at
+  bool was_ever_ready_ = false;
+  bool is_stopping_ = false;
+  bool has_hung_ = false;      // we have killed the server
+  bool has_given_up_ = false;  // no server can take up the image
+  std::optional<int> exit_code_;
 };
 
 }  // namespace ztmpfs

@@ -76,12 +76,6 @@ UniqueFd mount_as_user(const Options& options) {
   return device;
 }
 
-// The kernel tells of the end of a FUSE connection by an error (fs/fuse/dev.c, fuse_dev_poll).
-bool is_connected(int connection) {
-  pollfd state{.fd = connection, .events = 0, .revents = 0};
-  return connection >= 0 && ::poll(&state, 1, 0) >= 0 && (state.revents & (POLLERR | POLLNVAL)) == 0;
-}
-
 bool is_dead(const std::string& path) {
   struct stat status{};
   return ::stat(path.c_str(), &status) < 0 && errno == ENOTCONN;
@@ -100,12 +94,18 @@ void unmount_path(const std::string& path, bool lazily) {
 
 }  // namespace
 
+// The kernel tells of the end of a FUSE connection by an error (fs/fuse/dev.c, fuse_dev_poll).
+bool MountPoint::is_connected() const {
+  pollfd state{.fd = connection, .events = 0, .revents = 0};
+  return connection >= 0 && ::poll(&state, 1, 0) >= 0 && (state.revents & (POLLERR | POLLNVAL)) == 0;
+}
+
 bool MountPoint::is_mounted() const { return !entries().empty(); }
 
 std::vector<MountEntry> MountPoint::entries() const {
   auto table = read_mount_table();
   // In this order: see above.
-  const bool is_ours = is_connected(connection);
+  const bool is_ours = is_connected();
   std::erase_if(table, [&](const MountEntry& entry) {
     return entry.device != device || !(is_ours || (entry.mountpoint == path && is_dead(path)));
   });
@@ -153,7 +153,7 @@ void raise_read_ahead(const MountPoint& mountpoint) {
 }
 
 bool abort_connection(const MountPoint& mountpoint) {
-  if (!is_connected(mountpoint.connection)) return true;
+  if (!mountpoint.is_connected()) return true;
   // fusectl names a connection after the minor number of the mount (Documentation/filesystems/fuse.rst).
   const std::string minor = mountpoint.device.substr(mountpoint.device.find(':') + 1);
   return write_file("/sys/fs/fuse/connections/" + minor + "/abort", "1");

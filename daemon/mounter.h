@@ -18,6 +18,8 @@ struct MountPoint {
   int connection = -1;  ///< /dev/fuse, borrowed: tells whether `device` is still ours
 
   bool is_mounted() const;
+  /// Whether the kernel still sends requests, from wherever it is mounted.
+  bool is_connected() const;
   /// Its entries in the mount table, in the kernel's order. The kernel gives the number of a mount that is gone to the
   /// next one at once: an entry with our number is ours only if the connection was still there when it was read, or if
   /// nobody answers for it any more at our place.

@@ -97,6 +97,24 @@ void set_psi(Draft& draft, const Setting& setting) {
   draft.options.psi = *setting.value;
 }
 
+constexpr std::chrono::seconds kHangMin{1};
+constexpr std::chrono::hours kHangMax{24};
+
+void set_hang(Draft& draft, const Setting& setting) {
+  std::string_view text = *setting.value;
+  if (text == "off") {
+    draft.options.hang = {};
+    return;
+  }
+  if (text.ends_with('s')) text.remove_suffix(1);
+  uint32_t seconds = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
+  if (error != std::errc{} || end != text.data() + text.size() || std::chrono::seconds(seconds) < kHangMin ||
+      std::chrono::seconds(seconds) > kHangMax)
+    refuse(setting, "is not a time from 1s to 86400s, or off");
+  draft.options.hang = std::chrono::seconds(seconds);
+}
+
 void set_source(Draft& draft, const Setting& setting) {
   if (setting.value->empty()) refuse(setting, "is empty");
   draft.options.source = *setting.value;
@@ -122,6 +140,7 @@ constexpr std::array kValueOptions{
     ValueOption{"uid", set_owner},
     ValueOption{"gid", set_owner},
     ValueOption{"psi", set_psi},
+    ValueOption{"hang", set_hang},
     ValueOption{"fsname", set_source},
     ValueOption{"subtype", set_subtype},
 };
@@ -256,6 +275,9 @@ std::string format_options(const Options& options) {
   std::string text = format_live_options(options) + ",block=" + std::to_string(options.block_size) + codec +
                      ",uid=" + std::to_string(options.uid) + ",gid=" + std::to_string(options.gid) +
                      ",mode=" + mode.data() + ",fsname=" + options.source + ",subtype=" + options.subtype;
+  text += options.hang.count() == 0
+              ? ",hang=off"
+              : ",hang=" + std::to_string(duration_cast<std::chrono::seconds>(options.hang).count()) + "s";
   if (options.logical != 0) text += ",logical=" + std::to_string(options.logical);
   for (const PlainOption& option : kPlainOptions)
     if (options.*option.member) text.append(",").append(option.key);

@@ -2,6 +2,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -60,8 +61,9 @@ struct Options {
   bool default_permissions = false;
   bool xattr = false;
   bool acl = false;
-  std::string psi;     ///< what pressure to watch, for parse_psi_option(); empty is the default
-  std::string source;  ///< what findmnt shows as the source: NAME, or fsname=
+  std::chrono::milliseconds hang{30'000};  ///< what may take so long is hung; 0: nothing is
+  std::string psi;                         ///< what pressure to watch, for parse_psi_option(); empty is the default
+  std::string source;                      ///< what findmnt shows as the source: NAME, or fsname=
   std::string subtype = "ztmpfs";
   MountFlags mount_flags = default_mount_flags();
 };

@@ -1,5 +1,6 @@
 #include "daemon/server.h"
 
+#include <fcntl.h>
 #include <malloc.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -44,18 +45,20 @@ int server_main(const std::vector<std::string>& arguments) {
   ::prctl(PR_SET_NAME, "ztmpfs");  // exec of /proc/self/exe has made it "exe"
   std::signal(SIGPIPE, SIG_IGN);
   tune_heap();
-  ServerDescriptors descriptors;
+  std::signal(SIGHUP, SIG_IGN);  // the holder's business
+  UniqueFd report_to;
   try {
-    descriptors = parse_server_argument(arguments.front());
+    ServerDescriptors descriptors = parse_server_argument(arguments.front());
     Surroundings surroundings = Surroundings::current();
     surroundings.config_dir.clear();  // the launcher has read it
     Options options = parse_command_line({arguments.begin() + 1, arguments.end()}, surroundings).options;
     options = with_changes(options, descriptors.image, surroundings);
     log_open(!options.foreground, options.name);
-    Daemon daemon(options, std::move(descriptors.fuse), std::move(descriptors.image), descriptors.device);
-    return daemon.run(std::move(descriptors.ready), std::move(descriptors.holder)) ? EXIT_SUCCESS : EXIT_FAILURE;
+    report_to.reset(::fcntl(descriptors.ready.get(), F_DUPFD_CLOEXEC, 3));
+    Daemon daemon(options, std::move(descriptors));
+    return daemon.run() ? EXIT_SUCCESS : kExitCutOff;
   } catch (const std::exception& error) {
-    report(descriptors.ready, error.what());
+    report(report_to, error.what());
     return EXIT_FAILURE;
   }
 }

@@ -28,11 +28,9 @@ UniqueFd next_descriptor(std::string_view& rest) {
 
 }  // namespace
 
-std::string format_server_argument(const ServerDescriptors& descriptors) {
+std::string format_server_argument(ServerDescriptors& descriptors) {
   std::string text(kServerArgument);
-  for (const UniqueFd* fd : {&descriptors.fuse, &descriptors.image.meta, &descriptors.image.data,
-                             &descriptors.image.buffers, &descriptors.ready, &descriptors.holder, &descriptors.lock})
-    text += std::to_string(fd->get()) + ",";
+  for (const UniqueFd* fd : descriptors.all()) text += std::to_string(fd->get()) + ",";
   return text + descriptors.device;
 }
 
@@ -40,9 +38,7 @@ ServerDescriptors parse_server_argument(std::string_view argument) {
   if (!argument.starts_with(kServerArgument)) throw std::invalid_argument("not the first argument of a server");
   std::string_view rest = argument.substr(kServerArgument.size());
   ServerDescriptors descriptors;
-  for (UniqueFd* fd : {&descriptors.fuse, &descriptors.image.meta, &descriptors.image.data, &descriptors.image.buffers,
-                       &descriptors.ready, &descriptors.holder, &descriptors.lock})
-    *fd = next_descriptor(rest);
+  for (UniqueFd* fd : descriptors.all()) *fd = next_descriptor(rest);
   descriptors.device = std::string(next_field(rest));
   return descriptors;
 }

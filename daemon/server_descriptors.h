@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <string>
 #include <string_view>
 
@@ -8,24 +9,42 @@
 
 namespace ztmpfs {
 
-/// What the holder hands to a server it starts: open descriptors, by their numbers, and which mount it is.
+/// What the holder hands to each server it starts: open descriptors, by their numbers, and which mount it is.
 struct ServerDescriptors {
   UniqueFd fuse;       ///< /dev/fuse
   ImageFiles image;    ///< the state of the mount
-  UniqueFd ready;      ///< write end: "R" once the mount is usable, or the sentence why it is not, then closed
-  UniqueFd holder;     ///< read end: becomes readable (end of file) when the holder has died
+  UniqueFd ready;      ///< write end: kAttached, then kReady, or the sentence why not, then closed
+  UniqueFd orders;     ///< read end: ServerOrder bytes from the holder; end of file when it has died
   UniqueFd lock;       ///< the claim on the name, held for as long as this process lives
+  UniqueFd control;    ///< listens on the control socket
   std::string device;  ///< "MAJOR:MINOR" of the mount
+
+  /// All of them, in the order in which they are told.
+  std::array<UniqueFd*, 8> all() {
+    return {&fuse, &image.meta, &image.data, &image.buffers, &ready, &orders, &lock, &control};
+  }
 };
 
 /// The first argument of a server; what follows it are the options.
 inline constexpr std::string_view kServerArgument = "--server=";
 
-/// What a server writes to ServerDescriptors::ready when the mount is usable.
+/// What a server writes to ServerDescriptors::ready: when it has taken up the image, and when the mount is usable.
+inline constexpr char kAttached = 'A';
 inline constexpr char kReady = 'R';
 
+/// What the holder asks of its server, one byte each.
+enum class ServerOrder : char {
+  kUnmount = 'U',  ///< unmount, and end then
+  kPark = 'P',     ///< finish the requests that were begun, and leave; the mount stays
+};
+
+/// Exit codes of a server besides 0, the mount has ended, and 1, it failed: it was parked; it has ended the mount
+/// although somebody was using it.
+inline constexpr int kExitParked = 3;
+inline constexpr int kExitCutOff = 4;
+
 /// "--server=3,4,...": no descriptor changes hands.
-std::string format_server_argument(const ServerDescriptors& descriptors);
+std::string format_server_argument(ServerDescriptors& descriptors);
 
 /// The other way round; the result owns the descriptors, which programs started from here do not inherit.
 /// Throws std::invalid_argument.

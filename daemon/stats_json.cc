@@ -88,7 +88,9 @@ json::object stats_json(const ServerInfo& info, const ServerStats& stats) {
   for (const auto& [opcode, count] : stats.requests) requests[opcode] = count;
   return {{"name", info.name},
           {"mountpoint", info.mountpoint},
-          {"uptime_seconds", stats.uptime.count()},
+          {"uptime_seconds", duration_cast<std::chrono::seconds>(stats.uptime).count()},
+          {"server_restarts", stats.server_restarts},
+          {"oom_kills", stats.oom_kills},
           {"orig_data_size", volume.store.orig_data_size},
           {"compr_data_size", volume.store.compr_data_size},
           {"mem_used_total", volume.mem_used_total},

@@ -26,7 +26,9 @@ struct ServerStats {
   VolumeStats volume;
   std::map<std::string, uint64_t> requests;  ///< by opcode, answered since the mount
   uint64_t forgets;
-  std::chrono::seconds uptime;
+  std::chrono::milliseconds uptime;  ///< of the mount
+  uint64_t server_restarts;
+  uint64_t oom_kills;
   std::vector<PsiWatchStats> psi;  ///< one per source and level
 };
 

@@ -145,8 +145,8 @@ struct Volume::Parts {
 Volume::Volume(ImageFiles files, const VolumeOptions& options, const Clock& clock, pid_t holder)
     : parts_(std::make_unique<Parts>(std::move(files), options, clock, holder)) {
   Parts& parts = *parts_;
-  // The header's page and the request records, which this process touches right away.
-  parts.budget.charge(kPageSize + parts.image.region(RegionId::kRequests).length());
+  // One page each for header, supervision and the mount's description, and the request records: they are there already.
+  parts.budget.charge(3 * kPageSize + parts.image.region(RegionId::kRequests).length());
   measure_overhead();
   parts.fs.set_on_full([&parts](Bytes bytes) { return parts.make_room(bytes); });
   parts.fs.set_on_purge([&parts] { parts.signal.notify(); });

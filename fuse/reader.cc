@@ -11,6 +11,7 @@
 #include <string>
 #include <system_error>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "fuse/operations.h"
 #include "fuse/request_check.h"
@@ -41,9 +42,28 @@ std::string describe(const fuse_in_header& header) {
 
 void Reader::SessionDeleter::operator()(fuse_session* session) const { fuse_session_destroy(session); }
 
+class Reader::Visible {
+ public:
+  explicit Visible(Reader& reader) : started_at_(reader.started_at_) {
+    started_at_.store(to_record(SystemClock().monotonic()), std::memory_order_relaxed);
+  }
+  ~Visible() { started_at_.store(0, std::memory_order_relaxed); }
+  Visible(const Visible&) = delete;
+  Visible& operator=(const Visible&) = delete;
+
+ private:
+  std::atomic<uint64_t>& started_at_;
+};
+
 Reader::Reader(int fd, const Image& image, uint32_t slot, FileSystem& fs, const RequestHooks& hooks,
                const RequestFeatures& features)
-    : image_(image), slot_(image, slot), fs_(fs), hooks_(hooks), features_(features) {
+    : image_(image),
+      slot_(image, slot),
+      started_at_(image.supervision().slots[slot].request_started_at),
+      fs_(fs),
+      hooks_(hooks),
+      features_(features) {
+  started_at_.store(0, std::memory_order_relaxed);
   char program[] = "ztmpfs";
   char* arguments[] = {program, nullptr};
   fuse_args args = FUSE_ARGS_INIT(1, arguments);
@@ -114,12 +134,14 @@ size_t Reader::receive() {
 }
 
 void Reader::process(size_t length) {
+  const Visible visible(*this);
   const fuse_in_header& header = slot_.header();
   operation_.emplace(image_, slot_.request(), Caller{.uid = header.uid, .gid = header.gid, .pid = header.pid});
   answer(length, false);
 }
 
 void Reader::process_again(uint32_t attempts_max) {
+  const Visible visible(*this);
   const fuse_in_header& header = slot_.header();
   operation_.emplace(image_, slot_.request(), Caller{.uid = header.uid, .gid = header.gid, .pid = header.pid});
   auto& attempts = slot_.request().attempts;

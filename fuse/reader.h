@@ -2,6 +2,7 @@
 
 #include <sys/uio.h>
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -72,6 +73,9 @@ class Reader {
   void note_initialized() { is_initialized_ = true; }
 
  private:
+  /// For as long as it lives, the holder can see that a request is under way, and since when.
+  class Visible;
+
   struct SessionDeleter {
     void operator()(fuse_session* session) const;
   };
@@ -83,6 +87,7 @@ class Reader {
 
   const Image& image_;
   const RequestSlot slot_;
+  std::atomic<uint64_t>& started_at_;  // of the supervision record
   FileSystem& fs_;
   const RequestHooks& hooks_;
   RequestFeatures features_;

@@ -43,6 +43,8 @@ ServerStats some_stats() {
   stats.requests = {{"LOOKUP", 12}, {"WRITE", 7}};
   stats.forgets = 2;
   stats.uptime = std::chrono::seconds(99);
+  stats.server_restarts = 5;
+  stats.oom_kills = 1;
   stats.volume.pool.pages_compacted = 3;
   stats.volume.reclaim.runs = 4;
   stats.volume.reclaim.stuck_runs = 1;
@@ -138,6 +140,9 @@ TEST_F(ControlRoutes, StatsTellTheFigures) {
   EXPECT_EQ(stats.at("pool_payload_bytes"), 450);
   EXPECT_EQ(stats.at("free_span_bytes"), 8192);
   EXPECT_EQ(stats.at("compact_freeable_bytes"), 4096);
+  EXPECT_EQ(stats.at("server_restarts"), 5);
+  EXPECT_EQ(stats.at("oom_kills"), 1);
+  EXPECT_EQ(stats.at("uptime_seconds"), 99);
   EXPECT_EQ(stats.at("files"), 10);
   EXPECT_EQ(stats.at("directories"), 2);
   EXPECT_EQ(stats.at("mem_used_max"), 5 * kMiB) << "less than what is used now";

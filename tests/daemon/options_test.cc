@@ -107,7 +107,8 @@ TEST(Options, RootOfTheMountIsTheUsers) {
 
 TEST(Options, ServerGetsTheSameOptions) {
   const Options options = with(
-      "size=1G,logical=2G,hot=64M,block=4K,codec=zstd:-5,uid=5,gid=6,mode=750,allow_other,xattr,acl,psi=some:100ms/1s,"
+      "size=1G,logical=2G,hot=64M,block=4K,codec=zstd:-5,uid=5,gid=6,mode=750,allow_other,xattr,acl,hang=7s,psi=some:"
+      "100ms/1s,"
       "noexec,noatime,suid,sync,fsname=a=b,subtype=other");
   Surroundings elsewhere = kRoot;
   elsewhere.usable_ram = 1 * kGiB;  // must not matter any more
@@ -192,6 +193,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadList{"mode=999", "'mode=999'"}, BadList{"mode=17777", "'mode=17777'"}, BadList{"mode=", "'mode='"},
         BadList{"uid=root", "'uid=root'"}, BadList{"gid=-1", "'gid=-1'"}, BadList{"uid=4294967295", "'uid=4294967295'"},
         BadList{"allow_other=1", "'allow_other=1' takes no value"}, BadList{"ro=yes", "'ro=yes' takes no value"},
+        BadList{"hang=0", "'hang=0'"}, BadList{"hang=5m", "'hang=5m'"}, BadList{"hang=", "'hang='"},
         BadList{"psi=often", "'psi=often'"}, BadList{"psi=some:2s/1s", "'psi=some:2s/1s'"},
         BadList{"fsname=", "'fsname='"}, BadList{"subtype=a/b", "'subtype=a/b'"},
         BadList{"xattr=1", "'xattr=1' takes no value"}, BadList{"keep", "'keep' is not in this version"},

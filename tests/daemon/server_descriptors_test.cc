@@ -8,17 +8,18 @@ namespace {
 
 UniqueFd open_null() { return UniqueFd(::open("/dev/null", O_RDWR)); }
 
-ServerDescriptors seven_descriptors() {
+ServerDescriptors all_descriptors() {
   return {.fuse = open_null(),
           .image = {.meta = open_null(), .data = open_null(), .buffers = open_null()},
           .ready = open_null(),
-          .holder = open_null(),
+          .orders = open_null(),
           .lock = open_null(),
+          .control = open_null(),
           .device = "0:52"};
 }
 
 TEST(ServerDescriptors, ArgumentNamesThemAll) {
-  ServerDescriptors given = seven_descriptors();
+  ServerDescriptors given = all_descriptors();
   const int lock = given.lock.get();
   ServerDescriptors taken = parse_server_argument(format_server_argument(given));
   EXPECT_EQ(taken.fuse.get(), given.fuse.get());
@@ -27,9 +28,7 @@ TEST(ServerDescriptors, ArgumentNamesThemAll) {
   EXPECT_EQ(taken.device, "0:52");
   EXPECT_EQ(::fcntl(lock, F_GETFD), FD_CLOEXEC);
   // `taken` owns them now.
-  for (UniqueFd* fd : {&given.fuse, &given.image.meta, &given.image.data, &given.image.buffers, &given.ready,
-                       &given.holder, &given.lock})
-    fd->release();
+  for (UniqueFd* fd : given.all()) fd->release();
 }
 
 TEST(ServerDescriptors, ArgumentByHandIsRefused) {

@@ -22,6 +22,7 @@ STATS_KEYS = {
     "pages_compacted", "files", "directories", "hot_bytes", "metadata_bytes", "free_span_bytes",
     "compact_freeable_bytes", "requests", "forgets", "psi", "reclaim", "classes", "pool_payload_bytes",
     "pool_span_bytes", "checksum_failures", "name", "mountpoint", "uptime_seconds",
+    "server_restarts", "oom_kills",
 }
 
 
@@ -138,7 +139,7 @@ class Lifetime(MountTest):
 
 class Signals(MountTest):
     def test_sigterm_unmounts(self):
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in (signal.SIGTERM, signal.SIGINT):
             process = self.place.start("-o", "size=64M", "disk", self.mountpoint)
             process.send_signal(number)
             self.assertEqual(self.finish(process)[0], 0)
@@ -186,12 +187,18 @@ class Signals(MountTest):
         self.assertEqual(self.finish(process)[0], 0)
         self.assert_clean()
 
-    def test_death_of_the_server_ends_the_mount_and_is_told(self):
+    def test_killed_server_is_replaced_and_it_is_told(self):
         process = self.place.start("-o", "size=64M", "disk", self.mountpoint)
+        path = os.path.join(self.mountpoint, "file")
+        write_file(path, b"kept")
         os.kill(self.place.control("list")[0]["server_pid"], signal.SIGKILL)
+        self.assertEqual(read_uncached(path), b"kept")
+        stats = self.place.control("stats")
+        self.assertEqual((stats["server_restarts"], stats["oom_kills"]), (1, 0))
+        self.unmount()
         code, log = self.finish(process)
-        self.assertEqual(code, 1)
-        self.assertIn("was ended by signal Killed", log)
+        self.assertEqual(code, 0)
+        self.assertIn("the server was killed: another one goes on", log)
         self.assert_clean()
 
     def test_death_of_the_holder_ends_the_mount(self):

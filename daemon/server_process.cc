@@ -1,0 +1,109 @@
+#include "daemon/server_process.h"
+
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+#include <system_error>
+#include <utility>
+
+namespace ztmpfs {
+
+namespace {
+
+struct Pipe {
+  UniqueFd reader;
+  UniqueFd writer;
+};
+
+Pipe make_pipe() {
+  std::array<int, 2> ends{-1, -1};
+  if (::pipe2(ends.data(), O_CLOEXEC) < 0) return {};
+  return {UniqueFd(ends[0]), UniqueFd(ends[1])};
+}
+
+}  // namespace
+
+ServerProcess::ServerProcess(ServerDescriptors descriptors, int program, std::vector<std::string> arguments)
+    : descriptors_(std::move(descriptors)), program_(program) {
+  // Keeps the number free; each server finds its end of a fresh pipe there.
+  descriptors_.ready.reset(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  Pipe orders = make_pipe();
+  if (!descriptors_.ready || !orders.reader)
+    throw std::system_error(errno, std::generic_category(), "cannot make a pipe");
+  descriptors_.orders = std::move(orders.reader);
+  orders_ = std::move(orders.writer);
+  // A server that hangs must not make its holder wait.
+  ::fcntl(orders_.get(), F_SETFL, O_NONBLOCK);
+  arguments_ = {"ztmpfs", format_server_argument(descriptors_)};
+  for (std::string& argument : arguments) arguments_.push_back(std::move(argument));
+  for (std::string& argument : arguments_) argument_pointers_.push_back(argument.data());
+  argument_pointers_.push_back(nullptr);
+}
+
+bool ServerProcess::start() {
+  Pipe report = make_pipe();
+  if (!report.reader) return false;
+  const pid_t child = ::fork();
+  if (child < 0) return false;
+  if (child == 0) become_server(report.writer.get());
+  report_ = std::move(report.reader);
+  ::fcntl(report_.get(), F_SETFL, O_NONBLOCK);
+  pid_ = child;
+  has_attached_ = is_ready_ = false;
+  sentence_length_ = 0;
+  return true;
+}
+
+void ServerProcess::become_server(int report) {
+  ::dup2(report, descriptors_.ready.get());
+  for (const UniqueFd* fd : descriptors_.all()) ::fcntl(fd->get(), F_SETFD, 0);
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  // Not by path: the file may have been replaced by another version since.
+  ::execveat(program_, "", argument_pointers_.data(), environ, AT_EMPTY_PATH);
+  constexpr std::string_view kSentence = "cannot start the server from the program's file";
+  [[maybe_unused]] const ssize_t written = ::write(report, kSentence.data(), kSentence.size());
+  ::_exit(EXIT_FAILURE);
+}
+
+std::optional<int> ServerProcess::reap() {
+  int status = 0;
+  if (pid_ == 0 || ::waitpid(pid_, &status, WNOHANG) != pid_) return std::nullopt;
+  pid_ = 0;
+  while (report_) read_report();  // what it has said before it ended
+  return status;
+}
+
+void ServerProcess::give_order(ServerOrder order) const {
+  [[maybe_unused]] const ssize_t written = ::write(orders_.get(), &order, 1);
+}
+
+void ServerProcess::kill() const {
+  if (pid_ != 0) ::kill(pid_, SIGKILL);
+}
+
+void ServerProcess::read_report() {
+  std::array<char, 256> text{};
+  const ssize_t count = ::read(report_.get(), text.data(), text.size());
+  if (count < 0 && errno == EINTR) return;
+  // Nothing to read although it has ended: another process holds the other end.
+  if (count <= 0 && (count == 0 || errno != EAGAIN || pid_ == 0)) return report_.reset();
+  for (ssize_t i = 0; i < count; ++i) {
+    const char byte = text[size_t(i)];
+    if (!has_attached_ && sentence_length_ == 0 && byte == kAttached) {
+      has_attached_ = true;
+    } else if (has_attached_ && !is_ready_ && sentence_length_ == 0 && byte == kReady) {
+      is_ready_ = true;
+    } else if (sentence_length_ < sentence_.size()) {
+      sentence_[sentence_length_++] = byte;
+    }
+  }
+}
+
+}  // namespace ztmpfs

@@ -1,0 +1,61 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <array>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/unique_fd.h"
+#include "daemon/server_descriptors.h"
+
+namespace ztmpfs {
+
+/// The server of a mount as its holder sees it: a child process that can be started again and again. Allocates nothing
+/// once it is constructed. One thread.
+class ServerProcess {
+ public:
+  /// Owns the descriptors, of which `ready` and `orders` are made here. `program` is a descriptor of the program's
+  /// file, borrowed; `arguments` are what follows the first one. Throws std::system_error.
+  ServerProcess(ServerDescriptors descriptors, int program, std::vector<std::string> arguments);
+
+  /// Starts a process; there must be none. False, with errno, if the kernel refuses.
+  [[nodiscard]] bool start();
+  /// Uses another program from the next start on. Borrowed.
+  void set_program(int program) { program_ = program; }
+  /// 0: there is none.
+  pid_t pid() const { return pid_; }
+  /// The status of waitpid(2), once, when it has ended.
+  std::optional<int> reap();
+  void give_order(ServerOrder order) const;
+  void kill() const;
+
+  /// Readable when read_report() has something to do; -1 when it has no more to say.
+  int report_fd() const { return report_.get(); }
+  void read_report();
+  bool has_attached() const { return has_attached_; }
+  bool is_ready() const { return is_ready_; }
+  /// What the last one has said of why it failed; empty if nothing.
+  std::string_view sentence() const { return {sentence_.data(), sentence_length_}; }
+
+  ServerDescriptors& descriptors() { return descriptors_; }
+
+ private:
+  [[noreturn]] void become_server(int report);
+
+  ServerDescriptors descriptors_;
+  int program_;
+  UniqueFd orders_;  // write end; its closing by the kernel is the server's sign that we are gone
+  UniqueFd report_;  // read end
+  std::vector<std::string> arguments_;
+  std::vector<char*> argument_pointers_;
+  pid_t pid_ = 0;
+  bool has_attached_ = false;
+  bool is_ready_ = false;
+  std::array<char, 1024> sentence_{};
+  size_t sentence_length_ = 0;
+};
+
+}  // namespace ztmpfs
