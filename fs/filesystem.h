@@ -217,8 +217,10 @@ class FileSystem {
 
   /// Stops the tree, checks every invariant of fs, store and pool; empty if all hold, else a sentence per breach.
   std::vector<std::string> audit();
-  /// Drops all lookups and frees what only they kept alive, as the end of a mount does. No other calls meanwhile.
-  void forget_all();
+  /// For an image that outlives its connection: drops all lookups and frees what only they kept alive; what is large
+  /// is left to purge_step(). Inode numbers go on, none comes back. Idempotent: called once more after a kill in the
+  /// midst, it does the rest. Not while operations run; background work may.
+  void end_connection();
 
  private:
   // A name looked up: the entry's number and the inode it names.

@@ -160,17 +160,24 @@ bool FileSystem::purge_step() {
   return true;
 }
 
-void FileSystem::forget_all() {
+void FileSystem::end_connection() {
   std::vector<uint64_t> dead;
-  inodes_.allocator().for_each_resident([&](uint32_t index) {
-    if (!inodes_.contains(index) || inodes_[index].state != InodeRecord::kUsed) return;
-    InodeRecord& inode = inodes_[index];
-    inode.lookups = 0;
-    if (inode.nlink != 0) return;
-    inode.state = InodeRecord::kDead;
-    dead.push_back(make_ino(index, inode.uses));
-  });
-  for (const uint64_t ino : dead) reap(ino);
+  {
+    const WriterLock frozen(freeze_);
+    inodes_.allocator().for_each_resident([&](uint32_t index) {
+      if (!inodes_.contains(index) || inodes_[index].state != InodeRecord::kUsed) return;
+      InodeRecord& inode = inodes_[index];
+      // In between attach finds an inode with neither links nor lookups, and takes it for dead too.
+      std::atomic_ref(inode.lookups).store(0, std::memory_order_release);
+      if (inode.nlink != 0) return;
+      std::atomic_ref(inode.state).store(InodeRecord::kDead, std::memory_order_release);
+      dead.push_back(make_ino(index, inode.uses));
+    });
+  }
+  for (const uint64_t ino : dead) {
+    const ReaderLock frozen(freeze_);
+    reap(ino);
+  }
 }
 
 }  // namespace ztmpfs

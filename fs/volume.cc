@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
+#include <limits>
 #include <optional>
 #include <thread>
 
@@ -277,6 +278,13 @@ void Volume::settle() {
     }
   }
   parts.tell_settled();
+}
+
+void Volume::shrink_to_contents() {
+  Parts& parts = *parts_;
+  settle();
+  compact();
+  parts.fs.run_unfrozen([&] { return parts.pool.release_free_spans(std::numeric_limits<Bytes>::max()); });
 }
 
 void Volume::measure_overhead() { parts_->budget.set_overhead(parts_->heaps()); }

@@ -79,6 +79,9 @@ class Volume {
   void stop();
   /// Seals and compresses every block and frees everything that is to be freed, now, in this thread.
   void settle();
+  /// Makes the image as small as its contents, for one that is kept without a server: settle(), compaction, and the
+  /// stock of free spans goes back to the OS. With the background threads stopped nothing is left over.
+  void shrink_to_contents();
   /// Called from a background thread, without locks, with inodes whose st_blocks changed because contents were sealed.
   /// Set before start().
   void set_on_settled(std::function<void(uint64_t ino)> on_settled);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <stdexcept>
 #include <string>
@@ -23,6 +24,8 @@ namespace {
 
 // linux/fuse.h since protocol 7.40 (kernel 6.9).
 constexpr int32_t kNotifyResend = 7;
+// Between two signals to a reader that waits.
+constexpr std::chrono::microseconds kParkPause{200};
 
 void log_from_libfuse(fuse_log_level level, const char* format, va_list arguments) {
   char line[512];
@@ -75,13 +78,27 @@ FuseServer::~FuseServer() {
   volume_.budget().uncharge(geometry.request_slots * geometry.request_buffer_size);
 }
 
-void FuseServer::run() {
+FuseServer::End FuseServer::run() {
   // Reclaim that a request of ours starts must not wait for our own mount (prctl(2)). Threads started below inherit it.
   if (::prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) != 0)
     log(LogLevel::kDebug, "no right to be an I/O flusher (CAP_SYS_RESOURCE)");
-  if (!attach()) return;
-  if (options_.on_ready) options_.on_ready();
-  serve();
+  if (attach()) {
+    if (options_.on_ready) options_.on_ready();
+    serve();
+  }
+  const bool has_ended =
+      std::ranges::any_of(readers_, [](const auto& reader) { return reader->has_connection_ended(); });
+  return has_ended ? End::kConnectionEnded : End::kParked;
+}
+
+void FuseServer::park() {
+  while (true) {
+    bool all_stopped = true;
+    for (const auto& reader : readers_)
+      if (!reader->stop()) all_stopped = false;
+    if (all_stopped) return;
+    std::this_thread::sleep_for(kParkPause);
+  }
 }
 
 bool FuseServer::attach() {
@@ -104,6 +121,7 @@ bool FuseServer::attach() {
 
 bool FuseServer::await_init() {
   Reader& reader = *readers_.front();
+  reader.enter_thread();
   while (const size_t length = reader.receive()) {
     const auto request = reader.slot().request_space().first(length);
     if (check_request(request, 0) == RequestVerdict::kServe && reader.slot().header().opcode == FUSE_INIT) {
@@ -165,6 +183,7 @@ void FuseServer::serve() {
 // for the next one. See decision "One reader waits". Whether the lock is held meanwhile depends on the request: more
 // than the analysis follows.
 void FuseServer::serve_with(Reader& reader) NO_THREAD_SAFETY_ANALYSIS {
+  reader.enter_thread();
   ClientFollower follower;
   MutexLock waiting(waiting_mutex_);
   while (const size_t length = reader.receive()) {

@@ -39,9 +39,17 @@ class FuseServer {
   FuseServer(const FuseServer&) = delete;
   FuseServer& operator=(const FuseServer&) = delete;
 
-  /// Takes up the connection, then serves until it ends. Call once; throws std::runtime_error if the kernel's protocol
-  /// does not fit. SIGPIPE must be ignored or blocked if the connection is a socket.
-  void run();
+  enum class End { kConnectionEnded, kParked };
+
+  /// Takes up the connection, then serves until it ends or park() is called. Call once; throws std::runtime_error if
+  /// the kernel's protocol does not fit. SIGPIPE must be ignored or blocked if the connection is a socket.
+  End run();
+
+  /// Has run() return although the connection goes on, for a successor to take it up: what was read is executed and
+  /// answered first, what was not stays the kernel's. Any thread, any time, any number of times. Returns once no more
+  /// requests are read: within milliseconds, also while a request takes longer; run() waits for that.
+  /// Wakes with SIGUSR1, whose disposition run() has set.
+  void park();
 
   /// Any thread, any time. See request_counts.h.
   std::map<std::string, uint64_t> request_counts() const;

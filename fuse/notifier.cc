@@ -53,7 +53,6 @@ std::vector<uint64_t> Notifier::wait_for_batch() {
   // Collect what comes close behind, and keep a distance to the next batch.
   const auto deadline = std::chrono::steady_clock::now() + kInterval;
   while (!is_stopping_ && changed_.wait_until(lock, deadline) != std::cv_status::timeout) continue;
-  if (is_stopping_) return {};
   std::sort(inodes_.begin(), inodes_.end());
   inodes_.erase(std::unique(inodes_.begin(), inodes_.end()), inodes_.end());
   const size_t rest = inodes_.size() - std::min(inodes_.size(), kBatchMax);

@@ -20,8 +20,9 @@ class Notifier {
   Notifier(const Notifier&) = delete;
   Notifier& operator=(const Notifier&) = delete;
 
-  /// Starts and ends the thread.
+  /// Starts the thread.
   void start();
+  /// Tells what is still to be told, then ends the thread: the connection may go on with another server.
   void stop();
   /// Any thread; never blocks for long.
   void attributes_changed(uint64_t ino);

@@ -1,6 +1,9 @@
 #include "fuse/reader.h"
 
 #include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -23,6 +26,7 @@ namespace {
 
 // No id of the kernel's: those of requests count up by two from 2.
 constexpr uint64_t kReplayUnique = 0x7ffffffffffffffe;
+constexpr int kWakeSignal = SIGUSR1;
 
 int set_custom_io(fuse_session* session, const fuse_custom_io& io, int fd) {
 #if FUSE_USE_VERSION >= FUSE_MAKE_VERSION(3, 17)
@@ -114,23 +118,52 @@ void Reader::initialize(std::span<const std::byte> init, bool is_new) {
     throw std::runtime_error("the kernel's FUSE protocol does not fit this program");
 }
 
+// The disposition is the process's, the same for all readers, and stays: a signal may come late.
+void Reader::enter_thread() {
+  thread_ = ::gettid();
+  struct sigaction action{};
+  action.sa_handler = [](int) {};  // without SA_RESTART: read(2) returns
+  ::sigaction(kWakeSignal, &action, nullptr);
+  sigset_t wake;
+  ::sigemptyset(&wake);
+  ::sigaddset(&wake, kWakeSignal);
+  ::pthread_sigmask(SIG_UNBLOCK, &wake, nullptr);
+}
+
+// Either stop() sees that we wait, or we see that it was called: both store first, then look.
 size_t Reader::receive() {
+  waiting_thread_.store(thread_);
+  const size_t length = is_stopped_.load() ? 0 : receive_next();
+  waiting_thread_.store(0, std::memory_order_release);
+  return length;
+}
+
+bool Reader::stop() {
+  is_stopped_.store(true);
+  const pid_t thread = waiting_thread_.load();
+  if (thread == 0) return true;
+  // By its number, not as a pthread: it may have ended since. Should another thread have got the number, the signal
+  // does nothing there.
+  ::syscall(SYS_tgkill, ::getpid(), thread, kWakeSignal);
+  return false;
+}
+
+size_t Reader::receive_next() {
   const auto space = slot_.request_space();
-  while (true) {
+  while (!is_stopped_.load(std::memory_order_relaxed)) {
     slot_.clear();
     const ssize_t length = ::read(fd_, space.data(), space.size());
-    if (length >= 0) return size_t(length);
-    switch (errno) {
-      case EINTR:
-      case EAGAIN:
-      case ENOENT: continue;  // ENOENT: the request was taken back before it was read
-      case ENODEV:            // unmounted, or aborted
-      case ECONNABORTED:
-      case ECONNRESET: break;
-      default: log(LogLevel::kError, "cannot read requests: " + std::generic_category().message(errno));
-    }
-    return 0;
+    if (length > 0) return size_t(length);
+    const int error = length < 0 ? errno : 0;  // 0: the other end of a socket is closed
+    // ENOENT: the request was taken back before it was read.
+    if (error == EINTR || error == EAGAIN || error == ENOENT) continue;
+    // The others: unmounted, or aborted.
+    if (error != 0 && error != ENODEV && error != ECONNABORTED && error != ECONNRESET)
+      log(LogLevel::kError, "cannot read requests: " + std::generic_category().message(error));
+    has_connection_ended_ = true;
+    break;
   }
+  return 0;
 }
 
 void Reader::process(size_t length) {

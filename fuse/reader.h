@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sys/types.h>
 #include <sys/uio.h>
 
 #include <atomic>
@@ -45,8 +46,16 @@ class Reader {
   /// `is_new`: a connection begins but once. Throws std::runtime_error if the protocol does not fit.
   void initialize(std::span<const std::byte> init, bool is_new);
 
-  /// Waits for a request and reads it into the slot. Its length; 0 when the connection has ended.
+  /// The calling thread is the one that receives from now on. Any signal but one may be blocked in it.
+  void enter_thread();
+  /// Waits for a request and reads it into the slot. Its length; 0 when the connection has ended, or after stop().
   size_t receive();
+  /// Has receive() return 0 from now on, without a request taken from the kernel; one that was read is still returned.
+  /// Any thread. False while a thread may still wait in receive(): it was sent a signal, which it misses if it comes
+  /// just before it waits. So call it again, a little later.
+  [[nodiscard]] bool stop();
+  /// Whether receive() has met the end of the connection.
+  bool has_connection_ended() const { return has_connection_ended_; }
   /// Answers the request in the slot, whatever it is, and finishes it.
   void process(size_t length);
   /// Finishes a request that a former server left in the slot; without executing it if that is tried for the
@@ -80,6 +89,7 @@ class Reader {
     void operator()(fuse_session* session) const;
   };
 
+  size_t receive_next();
   void answer(size_t length, bool is_poisonous);
   void execute(size_t length);
   void reply_error(int error);
@@ -95,6 +105,10 @@ class Reader {
   int fd_;  // the session's duplicate
   std::function<void(uint64_t)> on_attributes_changed_;
   std::optional<Operation> operation_;
+  pid_t thread_ = 0;                       // that receives
+  std::atomic<pid_t> waiting_thread_ = 0;  // the same while it waits for a request, or is about to; else 0
+  std::atomic<bool> is_stopped_ = false;
+  bool has_connection_ended_ = false;
   bool has_replied_ = false;
   bool is_mute_ = false;     // replies go nowhere
   uint32_t init_flags_ = 0;  // to be added to those of libfuse's reply to INIT

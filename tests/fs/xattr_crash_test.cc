@@ -82,7 +82,7 @@ TEST_F(XattrCrashTest, ChangesHappenWholeOrNotAtAll) {
     found += check();
   }
   EXPECT_GT(found, 100U) << "the processes got something done";
-  rig_.fs().forget_all();
+  rig_.fs().end_connection();
   for (uint64_t file = 0; file < kFiles; ++file) static_cast<void>(rig_.unlink(kRoot, std::to_string(file)));
   EXPECT_EQ(rig_.fs().files(), 1U);
   EXPECT_EQ(rig_.volume().stats().store.orig_data_size, 0U);

@@ -131,7 +131,7 @@ TEST(Xattrs, TheyAreNoFilesAndGoWithTheirInode) {
   ASSERT_TRUE(rig.rmdir(kRoot, "dir"));
   EXPECT_EQ(rig.volume().stats().store.orig_data_size, target_bytes + 5000 + 17);
   ASSERT_TRUE(rig.unlink(kRoot, "link"));
-  rig.fs().forget_all();
+  rig.fs().end_connection();
   EXPECT_EQ(rig.fs().files(), 1U);
   EXPECT_EQ(rig.volume().stats().store.orig_data_size, 0U);
   rig.expect_sound();

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <atomic>
 
+#include "base/check.h"
 #include "base/log.h"
+#include "fuse/connection_end.h"
 
 namespace ztmpfs {
 
@@ -45,7 +47,7 @@ void ServedVolume::connect() {
 
 void ServedVolume::serve(FuseServer::Options options) {
   server_ = std::make_unique<FuseServer>(kernel_->server_fd(), volume_, std::move(options));
-  thread_ = std::thread([this] { server_->run(); });
+  thread_ = std::thread([this] { end_ = server_->run(); });
   if (!is_begun_) kernel_->init();
   is_begun_ = true;
 }
@@ -59,6 +61,20 @@ void ServedVolume::stop() {
   if (kernel_) kernel_->disconnect();
   if (thread_.joinable()) thread_.join();
   server_.reset();
+}
+
+void ServedVolume::replace(FuseServer::Options options) {
+  server_->park();
+  thread_.join();
+  ZTMPFS_CHECK(end_ == FuseServer::End::kParked, "the connection has ended");
+  server_.reset();
+  serve(std::move(options));
+}
+
+void ServedVolume::drop_connection() {
+  stop();
+  ztmpfs::drop_connection(volume_);
+  is_begun_ = false;
 }
 
 void ServedVolume::leave_request(uint32_t slot, std::span<const std::byte> request) {

@@ -36,6 +36,10 @@ class ServedVolume {
   void start(FuseServer::Options options = busy_readers());
   /// Ends the connection; the server returns.
   void stop();
+  /// Parks the server and starts a successor on the same connection.
+  void replace(FuseServer::Options options = busy_readers());
+  /// Ends the connection for good: the next one is sent an INIT again.
+  void drop_connection();
 
   /// Leaves a request in a slot, as a server does that dies while it executes it.
   void leave_request(uint32_t slot, std::span<const std::byte> request);
@@ -53,6 +57,7 @@ class ServedVolume {
   std::unique_ptr<FakeKernel> kernel_;
   std::unique_ptr<FuseServer> server_;
   std::thread thread_;
+  FuseServer::End end_ = FuseServer::End::kConnectionEnded;
   bool is_begun_ = false;
 };
 

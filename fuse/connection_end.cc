@@ -1,0 +1,22 @@
+#include "fuse/connection_end.h"
+
+#include <atomic>
+
+#include "fs/operation.h"
+
+namespace ztmpfs {
+
+void drop_connection(Volume& volume) {
+  volume.fs().end_connection();
+  const Image& image = volume.image();
+  for (uint32_t slot = 0; slot < image.geometry().request_slots; ++slot) {
+    // Reads as zeros then: no request, no FUSE_INIT, no counts. Before the intents: what has no outcome is executed.
+    const Region buffer = image.buffer(slot);
+    buffer.punch(0, buffer.length());
+    RequestRecord& request = request_record(image, slot);
+    request.attempts.store(0, std::memory_order_relaxed);
+    request.intent.state.store(IntentRecord::kIdle, std::memory_order_release);
+  }
+}
+
+}  // namespace ztmpfs
