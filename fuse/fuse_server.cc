@@ -141,8 +141,26 @@ void FuseServer::adopt_init(std::span<const std::byte> init, bool is_new) {
     std::copy_n(init.begin(), length, saved.init.begin());
     saved.init_length.store(uint32_t(length), std::memory_order_release);
   }
-  for (const auto& reader : readers_) reader->initialize(init, is_new && reader == readers_.front());
-  if (is_new) slots_.front().clear();
+  Negotiation ours;
+  for (const auto& reader : readers_) ours = reader->initialize(init);
+  keep_to_negotiation(ours);
+  if (!is_new) return;
+  readers_.front()->answer_init(ours);
+  slots_.front().clear();
+}
+
+// Kept before it is told to the kernel.
+void FuseServer::keep_to_negotiation(const Negotiation& ours) {
+  ReaderRecord& saved = slots_.front().reader();
+  if (saved.has_negotiation.load(std::memory_order_acquire) == 0) {
+    saved.negotiation = ours;
+    saved.has_negotiation.store(1, std::memory_order_release);
+  } else if (const std::string difference = describe_difference(saved.negotiation, ours); !difference.empty()) {
+    throw std::runtime_error(
+        "what was agreed with the kernel when the mount began cannot be changed, and this server "
+        "would agree to something else: " +
+        difference);
+  }
 }
 
 void FuseServer::finish_requests_left() {

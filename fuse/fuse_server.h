@@ -10,6 +10,7 @@
 #include "base/mutex.h"
 #include "fs/volume.h"
 #include "fuse/awake_cpus.h"
+#include "fuse/negotiation.h"
 #include "fuse/notifier.h"
 #include "fuse/reader.h"
 #include "fuse/request_slot.h"
@@ -42,7 +43,8 @@ class FuseServer {
   enum class End { kConnectionEnded, kParked };
 
   /// Takes up the connection, then serves until it ends or park() is called. Call once; throws std::runtime_error if
-  /// the kernel's protocol does not fit. SIGPIPE must be ignored or blocked if the connection is a socket.
+  /// the kernel's protocol does not fit, or a former server has agreed with the kernel to something else than this one
+  /// would. SIGPIPE must be ignored or blocked if the connection is a socket.
   End run();
 
   /// Has run() return although the connection goes on, for a successor to take it up: what was read is executed and
@@ -62,6 +64,7 @@ class FuseServer {
   bool attach();
   bool await_init();
   void adopt_init(std::span<const std::byte> init, bool is_new);
+  void keep_to_negotiation(const Negotiation& ours);
   void finish_requests_left();
   void ask_to_resend() const;
   void serve();

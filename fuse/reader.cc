@@ -96,26 +96,38 @@ Reader::Reader(int fd, const Image& image, uint32_t slot, FileSystem& fs, const 
 
 Reader::~Reader() = default;
 
-void Reader::initialize(std::span<const std::byte> init, bool is_new) {
+Negotiation Reader::initialize(std::span<const std::byte> init) {
   // A copy with zeros behind it: libfuse reads fields that a shorter request of an older kernel does not have.
   alignas(8) std::array<std::byte, ReaderRecord::kInitMax> request{};
   std::copy_n(init.begin(), std::min(init.size(), request.size()), request.begin());
   auto* header = reinterpret_cast<fuse_in_header*>(request.data());
-  if (!is_new) header->unique = kReplayUnique;
-  has_replied_ = false;
-  is_mute_ = !is_new;
+  header->unique = kReplayUnique;
   // libfuse 3.14 takes the wish for parallel lookups, but does not pass it on, and does not know the others.
   const uint32_t wanted = FUSE_PARALLEL_DIROPS | FUSE_HANDLE_KILLPRIV_V2 | (features_.acl ? FUSE_SETXATTR_EXT : 0);
-  init_flags_ = reinterpret_cast<fuse_init_in*>(header + 1)->flags & wanted;
-  features_.long_setxattr = (init_flags_ & FUSE_SETXATTR_EXT) != 0;
+  const uint32_t flags = reinterpret_cast<fuse_init_in*>(header + 1)->flags & wanted;
+  features_.long_setxattr = (flags & FUSE_SETXATTR_EXT) != 0;
+  Negotiation negotiation;
+  init_reply_ = &negotiation;
   fuse_buf buffer{};
   buffer.mem = request.data();
   buffer.size = request.size();
   fuse_session_process_buf(session_.get(), &buffer);
-  is_mute_ = false;
-  init_flags_ = 0;
-  if (!is_initialized_ || fuse_session_exited(session_.get()))
+  init_reply_ = nullptr;
+  if (!is_initialized_ || fuse_session_exited(session_.get()) ||
+      negotiation.reply_length < FUSE_COMPAT_22_INIT_OUT_SIZE)
     throw std::runtime_error("the kernel's FUSE protocol does not fit this program");
+  reinterpret_cast<fuse_init_out*>(negotiation.reply.data())->flags |= flags;
+  negotiation.has_xattr = features_.xattr ? 1 : 0;
+  return negotiation;
+}
+
+void Reader::answer_init(const Negotiation& negotiation) {
+  std::array<std::byte, Negotiation::kReplyMax> body = negotiation.reply;
+  fuse_out_header header{
+      .len = uint32_t(sizeof(header) + negotiation.reply_length), .error = 0, .unique = slot_.header().unique};
+  const iovec parts[] = {{&header, sizeof(header)}, {body.data(), negotiation.reply_length}};
+  has_replied_ = false;
+  send(parts, 2);
 }
 
 // The disposition is the process's, the same for all readers, and stays: a signal may come late.
@@ -231,15 +243,17 @@ void Reader::reply_error(int error) {
 ssize_t Reader::send(const iovec* parts, int count) {
   ssize_t length = 0;
   for (int i = 0; i < count; ++i) length += ssize_t(parts[i].iov_len);
+  if (init_reply_ != nullptr) {
+    if (count > 1) init_reply_->set_reply({static_cast<const std::byte*>(parts[1].iov_base), parts[1].iov_len});
+    return length;
+  }
   if (has_replied_) {
     log_limited(LogLevel::kError, "second reply", "a second reply was held back from " + describe(slot_.header()));
     return length;
   }
   has_replied_ = true;
-  if (is_mute_) return length;
   // Before the reply: who has it finds the request counted.
   count_request(slot_, slot_.header().opcode);
-  if (init_flags_ != 0 && count > 1) static_cast<fuse_init_out*>(parts[1].iov_base)->flags |= init_flags_;
   ssize_t sent = 0;
   do sent = ::writev(fd_, parts, count);
   while (sent < 0 && errno == EINTR);

@@ -42,9 +42,11 @@ class Reader {
   Reader(const Reader&) = delete;
   Reader& operator=(const Reader&) = delete;
 
-  /// Has the session process a FUSE_INIT request of at most ReaderRecord::kInitMax bytes; its reply is sent only if
-  /// `is_new`: a connection begins but once. Throws std::runtime_error if the protocol does not fit.
-  void initialize(std::span<const std::byte> init, bool is_new);
+  /// Has the session process a FUSE_INIT request of at most ReaderRecord::kInitMax bytes, and returns what that comes
+  /// to. Nothing is sent: a connection begins but once. Throws std::runtime_error if the protocol does not fit.
+  Negotiation initialize(std::span<const std::byte> init);
+  /// Answers the FUSE_INIT request in the slot.
+  void answer_init(const Negotiation& negotiation);
 
   /// The calling thread is the one that receives from now on. Any signal but one may be blocked in it.
   void enter_thread();
@@ -110,8 +112,7 @@ class Reader {
   std::atomic<bool> is_stopped_ = false;
   bool has_connection_ended_ = false;
   bool has_replied_ = false;
-  bool is_mute_ = false;     // replies go nowhere
-  uint32_t init_flags_ = 0;  // to be added to those of libfuse's reply to INIT
+  Negotiation* init_reply_ = nullptr;  // where the reply goes while the session processes FUSE_INIT
   bool is_initialized_ = false;
 };
 

@@ -9,6 +9,7 @@
 
 #include "base/image.h"
 #include "fs/operation.h"
+#include "fuse/negotiation.h"
 #include "fuse/opcodes.h"
 
 namespace ztmpfs {
@@ -23,6 +24,9 @@ struct ReaderRecord {
   alignas(8) std::array<std::byte, kInitMax> init;           ///< the FUSE_INIT request as it was read, then zeros
   std::array<std::atomic<uint64_t>, kOpcodeCount> answered;  ///< per opcode; [0] counts opcodes unknown to us
   std::atomic<uint64_t> forgets;                             ///< FORGET and BATCH_FORGET executed
+  std::atomic<uint32_t> has_negotiation;                     ///< `negotiation` counts; stored after it. Slot 0 only.
+  uint32_t unused_too;
+  Negotiation negotiation;
 };
 static_assert(sizeof(ReaderRecord) <= kPageSize);
 

@@ -51,7 +51,9 @@ TEST_F(Park, ReadersThatWaitLeave) {
   for (const uint32_t readers : {1u, 2u}) {
     SCOPED_TRACE(readers);
     if (readers == 1) {
-      start({.readers = 1, .on_ready = {}, .hooks = {}});
+      FuseServer::Options options = busy_readers();
+      options.readers = 1;
+      start(std::move(options));
       kernel_.init();
     } else {
       make();

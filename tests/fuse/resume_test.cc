@@ -137,8 +137,7 @@ TEST_F(Resume, AnInterruptedReaddirplusSendsTheEntriesThatWereCounted) {
   }
   // The first server counts lookups of some entries, whose bytes stand in the buffer, and dies.
   std::atomic<bool> died = false;
-  served_.serve(
-      {.readers = 2, .on_ready = {}, .hooks = {.before_execute = {}, .after_reply = [&](uint32_t) { died = true; }}});
+  served_.serve(busy_readers({.before_execute = {}, .after_reply = [&](uint32_t) { died = true; }}));
   fuse_read_in argument{};
   argument.size = 400;
   const auto request = kernel().make_request(FUSE_READDIRPLUS, kRoot, make_argument(argument));

@@ -61,7 +61,7 @@ RequestFuzzer::RequestFuzzer() : replies_(::memfd_create("replies", MFD_CLOEXEC)
   auto init = make_argument(header);
   const auto tail = make_argument(argument);
   init.insert(init.end(), tail.begin(), tail.end());
-  reader_->initialize(init, false);
+  reader_->initialize(init);
 }
 
 RequestFuzzer::~RequestFuzzer() = default;
