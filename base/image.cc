@@ -78,7 +78,9 @@ struct LoadedHeader {
     if (::pread(meta, bytes.data(), bytes.size(), 0) != ssize_t(bytes.size()))
       throw_errno("cannot read the image's header");
   }
+  ImageHeader& operator*() { return *reinterpret_cast<ImageHeader*>(bytes.data()); }
   const ImageHeader& operator*() const { return *reinterpret_cast<const ImageHeader*>(bytes.data()); }
+  ImageHeader* operator->() { return &**this; }
   const ImageHeader* operator->() const { return &**this; }
   off_t offset_of(RegionId id) const { return off_t((*this)->regions[size_t(id)].offset); }
 };
@@ -141,6 +143,21 @@ ImageFiles ImageFiles::create(const ImageGeometry& geometry) {
 }
 
 std::string ImageFiles::changed_options() const { return LoadedHeader(meta.get())->changed_options.load(); }
+
+void ImageFiles::forget_changed_options() const {
+  LoadedHeader header(meta.get());
+  header->changed_options.store("");
+  constexpr size_t kOffset = offsetof(ImageHeader, changed_options);
+  if (::pwrite(meta.get(), header.bytes.data() + kOffset, sizeof(DurableText), off_t(kOffset)) !=
+      ssize_t(sizeof(DurableText)))
+    throw_errno("cannot write to the image");
+}
+
+ImageGeometry ImageFiles::geometry() const {
+  const LoadedHeader header(meta.get());
+  validate_kind(*header);
+  return header->geometry;
+}
 
 void ImageFiles::describe_mount(const MountDescription& description) const {
   const std::string text = description.format();

@@ -100,6 +100,10 @@ struct ImageFiles {
   static ImageFiles create(const ImageGeometry& geometry);
   /// ImageHeader::changed_options of an image that nobody serves now. Throws std::system_error.
   std::string changed_options() const;
+  /// Empties it, for another mount of the same contents. As changed_options().
+  void forget_changed_options() const;
+  /// That of the header, of an image of this version. Throws std::runtime_error.
+  ImageGeometry geometry() const;
   /// Puts it into the MountRecord, while there is no server. Throws std::length_error, std::system_error.
   void describe_mount(const MountDescription& description) const;
   /// What describe_mount() has put there. Throws std::invalid_argument if it was nothing, std::system_error.

@@ -27,6 +27,7 @@ constexpr const char* kOptionsHelp =
   default_permissions  have the kernel check permissions in any case
   xattr                extended attributes: user, trusted and security (the first write to a file costs a request more)
   acl                  POSIX ACLs; has xattr and default_permissions with it
+  keep                 contents outlive umount, until NAME is mounted without it, or ztmpfsctl forget NAME
   psi=TRIGGER          memory pressure that starts reclaim: some:100ms/1s, full:..., both with '+' between them,
                        the path of a pressure file, FIFO or socket, or off (default some:100ms/1s+full:50ms/1s)
   hang=TIME            a server that is busy with one request for so long is killed and replaced (default 30s, or off)

@@ -15,6 +15,7 @@
 #include "daemon/mount_users.h"
 #include "daemon/name_lock.h"
 #include "daemon/server_descriptors.h"
+#include "fuse/connection_end.h"
 
 namespace ztmpfs {
 
@@ -48,8 +49,6 @@ Daemon::Daemon(const Options& options, ServerDescriptors descriptors)
       holder_pid_(::getppid()),
       descriptors_(std::move(descriptors)),
       volume_(std::move(descriptors_.image), volume_options(options), clock_, holder_pid_),
-      fuse_(descriptors_.fuse.get(), volume_,
-            fuse_options(options_, volume_, [this] { asio::post(io_, [this] { on_usable(); }); })),
       housekeeping_(volume_),
       memory_watch_(volume_.budget()),
       reclaim_thread_(volume_.reclaimer()),
@@ -59,12 +58,15 @@ Daemon::Daemon(const Options& options, ServerDescriptors descriptors)
       orders_(io_),
       live_options_(options_, volume_,
                     [this](const std::string& psi) { asio::post(io_, [this, psi] { watch_pressure(psi); }); }) {
-  volume_.set_on_settled([this](uint64_t ino) { fuse_.attributes_changed(ino); });
+  take_up_contents();
+  fuse_.emplace(descriptors_.fuse.get(), volume_,
+                fuse_options(options_, volume_, [this] { asio::post(io_, [this] { on_usable(); }); }));
+  volume_.set_on_settled([this](uint64_t ino) { fuse_->attributes_changed(ino); });
 }
 
 Daemon::~Daemon() = default;
 
-bool Daemon::run() {
+int Daemon::run() {
   tell_holder(descriptors_.ready, kAttached);
   orders_.assign(descriptors_.orders.release());
   for (const int signal : {SIGTERM, SIGINT}) signals_.add(signal);
@@ -91,7 +93,25 @@ bool Daemon::run() {
   control_.reset();
   volume_.stop();
   if (!failure_.empty()) throw std::runtime_error(failure_);
-  return !is_cut_off_;
+  if (is_parked_) return kExitParked;
+  if (options_.keep) leave_contents();
+  return is_cut_off_ ? kExitCutOff : EXIT_SUCCESS;
+}
+
+// What the kernel knew of the image's inodes went with the connection on which it was told.
+void Daemon::take_up_contents() {
+  SupervisionRecord& supervision = volume_.image().supervision();
+  if (supervision.is_connection_over == 0) return;
+  drop_connection(volume_);
+  supervision.is_connection_over = 0;
+}
+
+// Memory that only the connection needed is not kept for the next one.
+void Daemon::leave_contents() {
+  volume_.image().supervision().is_connection_over = 1;
+  fuse_.reset();
+  drop_connection(volume_);
+  volume_.shrink_to_contents();
 }
 
 ControlSource Daemon::control_source() {
@@ -104,8 +124,8 @@ ControlSource Daemon::control_source() {
                 const SupervisionRecord& supervision = volume_.image().supervision();
                 const auto uptime = clock_.monotonic() - std::chrono::milliseconds(supervision.mounted_at.load());
                 return ServerStats{.volume = volume_.stats(),
-                                   .requests = fuse_.request_counts(),
-                                   .forgets = fuse_.forgets(),
+                                   .requests = fuse_->request_counts(),
+                                   .forgets = fuse_->forgets(),
                                    .uptime = uptime,
                                    .server_restarts = supervision.server_restarts.load(),
                                    .oom_kills = supervision.oom_kills.load(),
@@ -119,12 +139,13 @@ ControlSource Daemon::control_source() {
 
 void Daemon::serve_connection() {
   std::string failure;
+  auto end = FuseServer::End::kConnectionEnded;
   try {
-    fuse_.run();
+    end = fuse_->run();
   } catch (const std::exception& error) {
     failure = error.what();
   }
-  asio::post(io_, [this, failure] { on_connection_ended(failure); });
+  asio::post(io_, [this, end, failure] { on_connection_ended(end, failure); });
 }
 
 void Daemon::on_usable() {
@@ -134,8 +155,9 @@ void Daemon::on_usable() {
   descriptors_.ready.reset();
 }
 
-void Daemon::on_connection_ended(const std::string& failure) {
+void Daemon::on_connection_ended(FuseServer::End end, const std::string& failure) {
   is_connection_ended_ = true;
+  is_parked_ = end == FuseServer::End::kParked;
   failure_ = failure;
   io_.stop();
 }
@@ -162,7 +184,7 @@ void Daemon::wait_for_orders() {
 void Daemon::obey(ServerOrder order) {
   switch (order) {
     case ServerOrder::kUnmount: return stop("told to end");
-    case ServerOrder::kPark: return;
+    case ServerOrder::kPark: return fuse_->park();
   }
 }
 
@@ -200,8 +222,8 @@ void Daemon::keep_house() {
 }
 
 uint64_t Daemon::requests_answered() const {
-  uint64_t sum = fuse_.forgets();
-  for (const auto& [opcode, count] : fuse_.request_counts()) sum += count;
+  uint64_t sum = fuse_->forgets();
+  for (const auto& [opcode, count] : fuse_->request_counts()) sum += count;
   return sum;
 }
 

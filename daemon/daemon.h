@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 
@@ -37,15 +38,17 @@ class Daemon {
   Daemon(const Daemon&) = delete;
   Daemon& operator=(const Daemon&) = delete;
 
-  /// Serves until the mount has ended, and tells the holder when it is usable. A holder that dies ends the mount. True
-  /// if nothing was cut off. Throws std::runtime_error.
-  bool run();
+  /// Serves until the mount has ended, or the holder orders otherwise, and tells the holder when it is usable. A holder
+  /// that dies ends the mount. The exit code (server_descriptors.h). Throws std::runtime_error.
+  int run();
 
  private:
   ControlSource control_source();
   void serve_connection();
   void on_usable();
-  void on_connection_ended(const std::string& failure);
+  void on_connection_ended(FuseServer::End end, const std::string& failure);
+  void take_up_contents();
+  void leave_contents();
   void wait_for_signal();
   void wait_for_orders();
   void obey(ServerOrder order);
@@ -66,7 +69,7 @@ class Daemon {
   ServerDescriptors descriptors_;
   SystemClock clock_;
   Volume volume_;
-  FuseServer fuse_;
+  std::optional<FuseServer> fuse_;
   Housekeeping housekeeping_;
   const MemoryWatch memory_watch_;
   ReclaimThread reclaim_thread_;
@@ -84,6 +87,7 @@ class Daemon {
   bool is_stopping_ = false;
   bool is_connection_ended_ = false;
   bool is_cut_off_ = false;
+  bool is_parked_ = false;
   bool is_holder_dead_ = false;  // what it would have cleaned up is ours now
 };
 

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <array>
+#include <boost/json.hpp>
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
@@ -33,12 +34,6 @@ constexpr int kAttachFactor = 10;
 
 [[noreturn]] void throw_errno(const char* what) { throw std::system_error(errno, std::generic_category(), what); }
 
-std::string prepare_runtime_dir() {
-  std::string path = runtime_dir();
-  make_runtime_dir(path);
-  return path;
-}
-
 UniqueFd open_program() {
   UniqueFd program(::open("/proc/self/exe", O_PATH | O_CLOEXEC));
   if (!program) throw_errno("cannot open /proc/self/exe");
@@ -56,6 +51,8 @@ UniqueFd catch_signals() {
   return fd;
 }
 
+std::string quote(const std::string& text) { return boost::json::serialize(boost::json::string(text)); }
+
 const char* describe(ServerEnd end) {
   switch (end) {
     case ServerEnd::kParked: return "has left";
@@ -68,29 +65,36 @@ const char* describe(ServerEnd end) {
 }  // namespace
 
 Holder::Holder(const Options& options, std::function<void()> on_ready)
-    : options_(options),
+    : Holder(begin_holding(options), std::move(on_ready)) {}
+
+Holder::Holder(HolderStart start, std::function<void()> on_ready)
+    : options_(std::move(start.options)),
       on_ready_(std::move(on_ready)),
+      runtime_dir_(runtime_dir()),
       program_(open_program()),
-      lock_(prepare_runtime_dir(), options.name),
-      policy_(options.readers) {
+      lock_(std::move(start.lock)),
+      predecessor_(std::move(start.predecessor)),
+      policy_(options_.readers),
+      quoted_mountpoint_(quote(options_.mountpoint)),
+      already_mounted_("a ztmpfs named " + options_.name + " is mounted already, on " + options_.mountpoint) {
   try {
     signals_ = catch_signals();
-    server_.emplace(make_descriptors(), program_.get(), server_arguments(options_));
-    const ImageFiles& image = server_->descriptors().image;
-    image.describe_mount({mountpoint_.path, mountpoint_.device, format_options(options_)});
-    supervision_.emplace(image.meta.get());
-    supervision_->record().mounted_at = to_record(now());
+    supervision_.emplace(start.image.meta.get());
+    supervision_->record().is_connection_over = start.has_contents ? 1 : 0;
     hang_watch_.emplace(supervision_->record(), options_.hang);
+    server_.emplace(make_descriptors(std::move(start.image)), program_.get(), server_arguments(options_));
+    server_->descriptors().image.describe_mount({mountpoint_.path, mountpoint_.device, format_options(options_)});
+    supervision_->record().mounted_at = to_record(now());
   } catch (...) {
     remove_traces();
     throw;
   }
 }
 
-ServerDescriptors Holder::make_descriptors() {
+ServerDescriptors Holder::make_descriptors(ImageFiles image) {
   ServerDescriptors descriptors;
-  descriptors.image = ImageFiles::create(image_geometry(options_));
-  descriptors.control = listen_on(control_socket_path(runtime_dir(), options_.name), SOCK_STREAM);
+  descriptors.image = std::move(image);
+  descriptors.control = listen_on(control_socket_path(runtime_dir_, options_.name), SOCK_STREAM);
   descriptors.lock.reset(::fcntl(lock_.fd(), F_DUPFD_CLOEXEC, 3));
   FuseMount mount = mount_fuse(options_);
   descriptors.fuse = std::move(mount.device);
@@ -102,9 +106,15 @@ ServerDescriptors Holder::make_descriptors() {
 Holder::~Holder() { remove_traces(); }
 
 void Holder::remove_traces() {
+  if (is_handed_over_) return;
   if (mountpoint_.is_mounted()) unmount(mountpoint_, true);
-  ::unlink(control_socket_path(runtime_dir(), options_.name).c_str());
-  lock_.remove_file();
+  ::unlink(control_socket_path(runtime_dir_, options_.name).c_str());
+  if (predecessor_) {
+    // It goes on keeping the contents. What we began with them was another connection.
+    supervision_->record().is_connection_over = 1;
+  } else {
+    lock_.remove_file();
+  }
 }
 
 int Holder::run() {
@@ -130,20 +140,32 @@ void Holder::start_server() {
 }
 
 void Holder::wait_for_event() {
-  // Its server sees the end of the connection itself.
-  const int connection = server_->pid() == 0 && !has_given_up_ ? mountpoint_.connection : -1;
-  std::array<pollfd, 3> sources{pollfd{signals_.get(), POLLIN, 0}, pollfd{server_->report_fd(), POLLIN, 0},
-                                pollfd{connection, 0, 0}};
+  constexpr size_t kOwn = 3;
+  std::array<pollfd, kOwn + HolderSocket::kSourcesMax> sources;
+  sources.fill({.fd = -1, .events = 0, .revents = 0});
+  sources[0] = {.fd = signals_.get(), .events = POLLIN, .revents = 0};
+  sources[1] = {.fd = server_->report_fd(), .events = POLLIN, .revents = 0};
+  // A server sees the end of the connection itself.
+  if (state_ == State::kMounted && server_->pid() == 0) sources[2].fd = mountpoint_.connection;
+  if (socket_) std::ranges::copy(socket_->sources(), sources.begin() + kOwn);
   ::poll(sources.data(), sources.size(), poll_timeout());
   if (sources[1].revents != 0) read_report();
   if (sources[0].revents != 0) take_signals();
+  if (socket_) {
+    HolderSocket::Sources clients;
+    std::copy_n(sources.begin() + kOwn, clients.size(), clients.begin());
+    if (const auto request = socket_->next(clients)) answer(*request);
+  }
+  look_after_server();
+}
+
+void Holder::look_after_server() {
   if (const auto status = server_->reap()) {
-    if (server_->is_ready()) was_ever_ready_ = true;
     on_server_ended(*status);
   } else if (server_->pid() != 0) {
     look_for_hang();
-  } else if (!has_given_up_ && !is_connected()) {
-    exit_code_ = EXIT_SUCCESS;
+  } else if (state_ == State::kMounted && !mountpoint_.is_connected()) {
+    on_mount_ended(EXIT_SUCCESS);
   }
   if (restart_at_ && now() >= *restart_at_ && !exit_code_) start_server();
 }
@@ -161,7 +183,7 @@ void Holder::take_signals() {
 }
 
 void Holder::stop(const char* why) {
-  if (has_given_up_) exit_code_ = EXIT_FAILURE;
+  if (state_ != State::kMounted) exit_code_ = state_ == State::kKept ? EXIT_SUCCESS : EXIT_FAILURE;
   if (is_stopping_) return;
   is_stopping_ = true;
   log(LogLevel::kInfo, std::string("got ") + why);
@@ -173,7 +195,14 @@ void Holder::read_report() {
   server_->read_report();
   if (!server_->is_ready() || was_ready) return;
   hang_watch_->begin(now());
-  if (!std::exchange(was_ever_ready_, true)) on_ready_();
+  if (!std::exchange(was_ever_ready_, true)) on_usable();
+}
+
+void Holder::on_usable() {
+  socket_.emplace(holder_socket_path(runtime_dir_, options_.name));
+  if (predecessor_) predecessor_->tell(HolderRequest::kTaken);
+  predecessor_.reset();
+  on_ready_();
 }
 
 void Holder::look_for_hang() {
@@ -193,17 +222,13 @@ ServerEnd Holder::end_of(int status) const {
 }
 
 void Holder::on_server_ended(int status) {
+  if (server_->is_ready() && !std::exchange(was_ever_ready_, true)) on_usable();  // it was quick
   const auto has_exited = [status](int code) { return WIFEXITED(status) && WEXITSTATUS(status) == code; };
-  if (has_exited(EXIT_SUCCESS) || has_exited(kExitCutOff)) {
-    exit_code_ = has_exited(EXIT_SUCCESS) ? EXIT_SUCCESS : EXIT_FAILURE;
-    return;
-  }
   const bool has_refused = !server_->sentence().empty();
+  if (has_exited(EXIT_SUCCESS)) return on_mount_ended(EXIT_SUCCESS);
+  if (has_exited(kExitCutOff)) return on_mount_ended(EXIT_FAILURE);
   if (has_refused && !was_ever_ready_) throw std::runtime_error(std::string(server_->sentence()));
-  if (!is_connected()) {
-    exit_code_ = has_exited(EXIT_FAILURE) ? EXIT_FAILURE : EXIT_SUCCESS;
-    return;
-  }
+  if (!mountpoint_.is_connected()) return on_mount_ended(has_exited(EXIT_FAILURE) ? EXIT_FAILURE : EXIT_SUCCESS);
   const ServerEnd end = end_of(status);
   using Progress = RestartPolicy::Progress;
   const Progress progress = server_->is_ready()       ? Progress::kReady
@@ -228,16 +253,38 @@ void Holder::note_restart(ServerEnd end) {
   record.server_restarts.fetch_add(1);
 }
 
+void Holder::on_mount_ended(int exit_code) {
+  if (!options_.keep || is_stopping_ || !was_ever_ready_) {
+    exit_code_ = exit_code;
+    return;
+  }
+  state_ = State::kKept;
+  end_connection();
+  log(LogLevel::kInfo, mountpoint_.path + " has ended, its contents are kept: mount " + options_.name +
+                           " again, or ztmpfsctl forget " + options_.name);
+}
+
 // Whoever uses the mount must not wait for ever.
 void Holder::give_up() {
-  has_given_up_ = true;
+  state_ = State::kFailed;
   abort_connection(mountpoint_);
+  end_connection();
+  const std::string why =
+      server_->sentence().empty() ? std::string("each has crashed") : std::string(server_->sentence());
+  log(LogLevel::kError, "no server could take up the mount again (" + why + "): " + mountpoint_.path +
+                            " has ended, its contents are kept: see ztmpfsctl check " + options_.name +
+                            ", ztmpfsctl forget " + options_.name);
+}
+
+// Nothing is left of the mount but the image.
+void Holder::end_connection() {
+  restart_at_.reset();
+  supervision_->record().is_connection_over = 1;
   if (mountpoint_.is_mounted()) unmount(mountpoint_, true);
-  log(LogLevel::kError,
-      "no server could take up the mount again (" +
-          (server_->sentence().empty() ? std::string("each has crashed") : std::string(server_->sentence())) +
-          "): " + mountpoint_.path + " has ended, its contents are kept: see ztmpfsctl check " + options_.name +
-          ", ztmpfsctl forget " + options_.name);
+  mountpoint_.connection = -1;
+  server_->descriptors().fuse.reset();
+  server_->descriptors().control.reset();
+  ::unlink(control_socket_path(runtime_dir_, options_.name).c_str());
 }
 
 }  // namespace ztmpfs

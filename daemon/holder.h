@@ -9,6 +9,8 @@
 #include "base/image.h"
 #include "base/unique_fd.h"
 #include "daemon/hang_watch.h"
+#include "daemon/holder_socket.h"
+#include "daemon/holder_start.h"
 #include "daemon/mounter.h"
 #include "daemon/name_lock.h"
 #include "daemon/options.h"
@@ -22,55 +24,80 @@ namespace ztmpfs {
 /// without threads; on the way from a server's death to the next one's start it allocates nothing.
 class Holder {
  public:
-  /// Claims the name, makes an image and mounts. `on_ready` is called once, when the mount is usable. Throws
-  /// std::runtime_error with a sentence; nothing is left behind then.
+  /// Claims the name, makes an image, or takes over the one that is kept under this name, and mounts. `on_ready` is
+  /// called once, when the mount is usable. Throws std::runtime_error with a sentence; nothing is left behind then.
   Holder(const Options& options, std::function<void()> on_ready);
   /// Detaches the mount if it is still there, and frees the image.
   ~Holder();
   Holder(const Holder&) = delete;
   Holder& operator=(const Holder&) = delete;
 
-  /// Has the mount served until it has ended. Returns the exit code; throws std::runtime_error with a sentence if it
-  /// never became usable.
+  /// Has the mount served until it has ended, and what is kept then until that is taken over or forgotten. Returns the
+  /// exit code; throws std::runtime_error with a sentence if it never became usable.
   int run();
 
  private:
   using Milliseconds = std::chrono::milliseconds;
 
-  ServerDescriptors make_descriptors();
+  /// What there is to hold.
+  enum class State : uint8_t {
+    kMounted,  ///< a mount; it has a server, or is about to get one
+    kKept,     ///< the contents of a mount that has ended
+    kFailed,   ///< what no server could take up
+  };
+
+  Holder(HolderStart start, std::function<void()> on_ready);
+  ServerDescriptors make_descriptors(ImageFiles image);
   void remove_traces();
   Milliseconds now() const { return clock_.monotonic(); }
+
   void start_server();
   void wait_for_event();
   int poll_timeout() const;
   void take_signals();
   void stop(const char* why);
   void read_report();
+  void on_usable();
   void look_for_hang();
+  void look_after_server();
   void on_server_ended(int status);
   ServerEnd end_of(int status) const;
   void note_restart(ServerEnd end);
+  void on_mount_ended(int exit_code);
+  void end_connection();
   void give_up();
-  bool is_connected() const { return mountpoint_.is_connected(); }
+
+  // What is asked of us (holder_requests.cc).
+  void answer(const HolderSocket::Request& request);
+  void hand_over(HolderSocket::ClientId client);
+  void forget(HolderSocket::ClientId client);
+  std::string_view status_text(std::span<char> space) const;
 
   const Options options_;
   const std::function<void()> on_ready_;
+  const std::string runtime_dir_;
   const SystemClock clock_;
   const UniqueFd program_;  // this one: its file may be replaced by another version
-  NameLock lock_;
+  const NameLock lock_;
+  std::optional<HolderClient> predecessor_;  // has the contents too, as long as we may fail
   UniqueFd signals_;
   MountPoint mountpoint_;
   std::optional<ServerProcess> server_;
   std::optional<SupervisionPage> supervision_;
   std::optional<HangWatch> hang_watch_;
+  std::optional<HolderSocket> socket_;  // once the mount is usable
   RestartPolicy policy_;
-  Milliseconds started_at_{0};              // the last server
-  std::optional<Milliseconds> restart_at_;  // there is no server now
-  uint64_t oom_kills_seen_ = 0;             // the kernel's count, when last looked at
+  const std::string quoted_mountpoint_;  // as JSON has it
+  const std::string already_mounted_;    // a sentence
+  State state_ = State::kMounted;
+  Milliseconds started_at_{0};                       // the last server
+  std::optional<Milliseconds> restart_at_;           // there is no server now
+  uint64_t oom_kills_seen_ = 0;                      // the kernel's count, when last looked at
+  std::optional<HolderSocket::ClientId> successor_;  // the client that is taking over what is kept
   bool was_ever_ready_ = false;
   bool is_stopping_ = false;
-  bool has_hung_ = false;      // we have killed the server
-  bool has_given_up_ = false;  // no server can take up the image
+  bool has_hung_ = false;  // we have killed the server
+  bool is_handed_over_ = false;
   std::optional<int> exit_code_;
 };
 

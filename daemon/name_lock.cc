@@ -2,36 +2,17 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <chrono>
 #include <cstring>
 #include <stdexcept>
-#include <thread>
-
-#include "base/runtime_dir.h"
+#include <utility>
 
 namespace ztmpfs {
 
 namespace {
-
-constexpr std::chrono::seconds kEndingMax{10};
-// umount(8) has returned, and the server has not seen it yet.
-constexpr std::chrono::milliseconds kStillAnsweringMax{300};
-constexpr std::chrono::milliseconds kRetryInterval{20};
-
-bool answers(const std::string& socket_path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (socket_path.size() >= sizeof(address.sun_path)) return false;
-  std::memcpy(address.sun_path, socket_path.data(), socket_path.size());
-  const UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  return ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0;
-}
 
 // False if somebody removed the file between our open(2) and our flock(2): then our lock claims nothing.
 bool is_file_at(int fd, const std::string& path) {
@@ -52,18 +33,15 @@ UniqueFd try_lock(const std::string& path) {
 
 }  // namespace
 
-NameLock::NameLock(const std::string& runtime_dir, const std::string& name) : path_(path(runtime_dir, name)) {
-  const auto start = std::chrono::steady_clock::now();
-  while (true) {
-    file_ = try_lock(path_);
-    if (file_ && is_file_at(file_.get(), path_)) return;
-    if (file_) continue;
-    const auto waited = std::chrono::steady_clock::now() - start;
-    if (waited > kEndingMax || (waited > kStillAnsweringMax && answers(control_socket_path(runtime_dir, name))))
-      throw std::runtime_error("a ztmpfs named " + name + " is mounted already");
-    std::this_thread::sleep_for(kRetryInterval);
-  }
+std::optional<NameLock> NameLock::try_claim(const std::string& runtime_dir, const std::string& name) {
+  const std::string file_path = path(runtime_dir, name);
+  while (UniqueFd file = try_lock(file_path))
+    if (is_file_at(file.get(), file_path)) return NameLock(runtime_dir, name, std::move(file));
+  return std::nullopt;
 }
+
+NameLock::NameLock(const std::string& runtime_dir, const std::string& name, UniqueFd file)
+    : path_(path(runtime_dir, name)), file_(std::move(file)) {}
 
 void NameLock::remove_file(const std::string& path) { ::unlink(path.c_str()); }
 

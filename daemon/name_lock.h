@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "base/unique_fd.h"
@@ -10,9 +11,10 @@ namespace ztmpfs {
 /// descriptor (holder and server) has ended, so a successor never meets remains of its predecessor.
 class NameLock {
  public:
-  /// Throws std::runtime_error if the name is taken, or the file cannot be made. Waits a little for a predecessor that
-  /// is about to end, which is one that does not answer on its control socket for long.
-  NameLock(const std::string& runtime_dir, const std::string& name);
+  /// Nothing if somebody else has the name. Throws std::runtime_error if the file cannot be made.
+  static std::optional<NameLock> try_claim(const std::string& runtime_dir, const std::string& name);
+  /// Of a claim that another process hands over: its descriptor.
+  NameLock(const std::string& runtime_dir, const std::string& name, UniqueFd file);
 
   int fd() const { return file_.get(); }
   /// Removes the file, but not the lock.

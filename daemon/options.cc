@@ -70,6 +70,7 @@ void set_block(Draft& draft, const Setting& setting) {
   if (bytes < kBlockSizeMin || bytes > kBlockSizeMax || !std::has_single_bit(bytes))
     refuse(setting, "is not a power of two from 4K to 128K");
   draft.options.block_size = bytes;
+  draft.options.block_chosen = true;
 }
 
 void set_codec(Draft& draft, const Setting& setting) {
@@ -159,9 +160,10 @@ constexpr std::array kPlainOptions{
     PlainOption{"default_permissions", &Options::default_permissions},
     PlainOption{"xattr", &Options::xattr},
     PlainOption{"acl", &Options::acl},
+    PlainOption{"keep", &Options::keep},
 };
 
-constexpr std::array<std::string_view, 5> kNotInThisVersion{"keep", "transport", "cold_codec", "spill", "dedup"};
+constexpr std::array<std::string_view, 4> kNotInThisVersion{"transport", "cold_codec", "spill", "dedup"};
 
 void apply_plain(Draft& draft, const Setting& setting) {
   const auto* option = std::ranges::find(kPlainOptions, setting.key, &PlainOption::key);

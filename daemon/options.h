@@ -51,6 +51,7 @@ struct Options {
   Bytes logical = 0;  ///< 0 is none
   Bytes hot = 0;      ///< 0 leaves the choice to the volume
   Bytes block_size = 32 * kKiB;
+  bool block_chosen = false;  ///< by block=
   CodecChoice codec{CodecId::kZstd, 3};
   bool codec_chosen = false;  ///< by codec=: then it is for all of each file
   uint32_t readers = 1;       ///< threads that serve the kernel, one request slot each
@@ -61,6 +62,7 @@ struct Options {
   bool default_permissions = false;
   bool xattr = false;
   bool acl = false;
+  bool keep = false;                       ///< contents outlive umount
   std::chrono::milliseconds hang{30'000};  ///< what may take so long is hung; 0: nothing is
   std::string psi;                         ///< what pressure to watch, for parse_psi_option(); empty is the default
   std::string source;                      ///< what findmnt shows as the source: NAME, or fsname=

@@ -56,7 +56,7 @@ int server_main(const std::vector<std::string>& arguments) {
     log_open(!options.foreground, options.name);
     report_to.reset(::fcntl(descriptors.ready.get(), F_DUPFD_CLOEXEC, 3));
     Daemon daemon(options, std::move(descriptors));
-    return daemon.run() ? EXIT_SUCCESS : kExitCutOff;
+    return daemon.run();
   } catch (const std::exception& error) {
     report(report_to, error.what());
     return EXIT_FAILURE;

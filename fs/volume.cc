@@ -34,7 +34,6 @@ constexpr std::chrono::milliseconds kFitPause{20};
 constexpr size_t kSealBatch = 16;
 constexpr size_t kRecompressBatch = 4;
 
-Bytes reserve_of(Bytes size) { return std::clamp(size / 64, kReserveMin, kReserveMax); }
 Bytes stock_of(Bytes size, Bytes chosen) { return chosen != 0 ? chosen : std::min(kStockMax, size / 50); }
 Bytes hot_limit_of(Bytes size, Bytes chosen) { return chosen != 0 ? chosen : std::min(kHotMax, size / 8); }
 
@@ -52,6 +51,8 @@ StoreCodecs store_codecs(const CodecSet& fast, const CodecSet& thorough) {
 }
 
 }  // namespace
+
+Bytes memory_reserve(Bytes size) { return std::clamp(size / 64, kReserveMin, kReserveMax); }
 
 /// Wakes the background threads when there is work, and tells them to stop.
 class WorkSignal {
@@ -98,7 +99,7 @@ struct Volume::Parts {
       : options(volume_options),
         holder(holder_pid),
         image(std::move(files)),
-        budget(options.size, reserve_of(options.size)),
+        budget(options.size, memory_reserve(options.size)),
         arena(image.data(), budget),
         pool(image.region(RegionId::kHandles), arena, budget, stock_of(options.size, options.free_span_stock)),
         fast_codecs(CodecChoice{options.codec.id == CodecId::kNone ? CodecId::kNone : CodecId::kLz4, 1}),
@@ -169,7 +170,7 @@ ReclaimReport Volume::compact() { return compact_by_hand(parts_->reclaimer, part
 bool Volume::try_set_limits(Bytes size, Bytes hot) {
   Parts& parts = *parts_;
   if (size < parts.budget.limit() && !parts.make_fit(size)) return false;
-  parts.budget.set_reserve(reserve_of(size));
+  parts.budget.set_reserve(memory_reserve(size));
   parts.budget.set_limit(size);
   parts.store.set_hot_limit(hot_limit_of(size, hot));
   parts.pool.set_stock_max(stock_of(size, parts.options.free_span_stock));
@@ -237,7 +238,7 @@ bool Volume::Parts::make_room(Bytes bytes) {
 
 // Whether what is in use or promised leaves a cap of `size` its reserve; what is in the way is reclaimed first.
 bool Volume::Parts::make_fit(Bytes size) {
-  const Bytes room = size - std::min(reserve_of(size), size);
+  const Bytes room = size - std::min(memory_reserve(size), size);
   budget.set_overhead(heaps());
   for (int round = 0; budget.taken() > room; ++round) {
     const auto report = reclaimer.run({.target = budget.taken() - room, .time_max = ReclaimRequest::kByHandTimeMax});

@@ -33,6 +33,9 @@ struct VolumeOptions {
   FileSystemOptions root;
 };
 
+/// The part of the cap that keeps deleting possible: contents stop before it.
+Bytes memory_reserve(Bytes size);
+
 /// All figures of a volume, for `stats`.
 struct VolumeStats {
   BlockStoreStats store;

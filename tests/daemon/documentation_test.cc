@@ -45,7 +45,7 @@ TEST(Documentation, HelpNamesEveryOptionOfThisVersion) {
       EXPECT_THAT(help, HasSubstr(std::string(name)));
     }
   }
-  EXPECT_EQ(reserved, 5U);
+  EXPECT_EQ(reserved, 4U);
 }
 
 TEST(Documentation, EveryFlagOfTheManPageIsTaken) {

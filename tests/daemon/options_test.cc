@@ -107,7 +107,7 @@ TEST(Options, RootOfTheMountIsTheUsers) {
 
 TEST(Options, ServerGetsTheSameOptions) {
   const Options options = with(
-      "size=1G,logical=2G,hot=64M,block=4K,codec=zstd:-5,uid=5,gid=6,mode=750,allow_other,xattr,acl,hang=7s,psi=some:"
+      "size=1G,logical=2G,hot=64M,block=4K,codec=zstd:-5,uid=5,gid=6,mode=750,allow_other,xattr,acl,keep,hang=7s,psi=some:"
       "100ms/1s,"
       "noexec,noatime,suid,sync,fsname=a=b,subtype=other");
   Surroundings elsewhere = kRoot;
@@ -196,7 +196,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadList{"hang=0", "'hang=0'"}, BadList{"hang=5m", "'hang=5m'"}, BadList{"hang=", "'hang='"},
         BadList{"psi=often", "'psi=often'"}, BadList{"psi=some:2s/1s", "'psi=some:2s/1s'"},
         BadList{"fsname=", "'fsname='"}, BadList{"subtype=a/b", "'subtype=a/b'"},
-        BadList{"xattr=1", "'xattr=1' takes no value"}, BadList{"keep", "'keep' is not in this version"},
+        BadList{"xattr=1", "'xattr=1' takes no value"}, BadList{"keep=1", "'keep=1' takes no value"},
         BadList{"spill=/x", "'spill' is not in this version"},
         BadList{"cold_codec=zstd", "'cold_codec' is not in this version"},
         BadList{"dedup", "'dedup' is not in this version"},
