@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "daemon/launcher.h"
+#include "daemon/probe.h"
 #include "daemon/server.h"
 #include "daemon/server_descriptors.h"
 
@@ -19,5 +20,6 @@ int main(int argc, char** argv) {
   const std::vector<std::string> arguments(argv + 1, argv + argc);
   if (!arguments.empty() && arguments.front().starts_with(ztmpfs::kServerArgument))
     return ztmpfs::server_main(arguments);
+  if (!arguments.empty() && arguments.front().starts_with(ztmpfs::kProbeArgument)) return ztmpfs::probe_main(arguments);
   return ztmpfs::launcher_main(arguments);
 }

@@ -28,18 +28,21 @@ void tune_heap() {
   ::mallopt(M_TRIM_THRESHOLD, int(256 * kKiB));
 }
 
-// What was changed since the mount was made wins over what the holder passes on.
-Options with_changes(const Options& options, const ImageFiles& image, const Surroundings& surroundings) {
-  return change_options(options, split_settings(image.changed_options()), image_geometry(options).capacity,
-                        surroundings);
-}
-
 void report(const UniqueFd& ready, std::string_view sentence) {
   log(LogLevel::kError, sentence);
   [[maybe_unused]] const ssize_t written = ::write(ready.get(), sentence.data(), sentence.size());
 }
 
 }  // namespace
+
+// What was changed since the mount was made wins over what the holder passes on.
+Options server_options(const std::vector<std::string>& arguments, const ImageFiles& image) {
+  Surroundings surroundings = Surroundings::current();
+  surroundings.config_dir.clear();  // the launcher has read it
+  const Options options = parse_command_line({arguments.begin() + 1, arguments.end()}, surroundings).options;
+  return change_options(options, split_settings(image.changed_options()), image_geometry(options).capacity,
+                        surroundings);
+}
 
 int server_main(const std::vector<std::string>& arguments) {
   ::prctl(PR_SET_NAME, "ztmpfs");  // exec of /proc/self/exe has made it "exe"
@@ -49,10 +52,7 @@ int server_main(const std::vector<std::string>& arguments) {
   UniqueFd report_to;
   try {
     ServerDescriptors descriptors = parse_server_argument(arguments.front());
-    Surroundings surroundings = Surroundings::current();
-    surroundings.config_dir.clear();  // the launcher has read it
-    Options options = parse_command_line({arguments.begin() + 1, arguments.end()}, surroundings).options;
-    options = with_changes(options, descriptors.image, surroundings);
+    const Options options = server_options(arguments, descriptors.image);
     log_open(!options.foreground, options.name);
     report_to.reset(::fcntl(descriptors.ready.get(), F_DUPFD_CLOEXEC, 3));
     Daemon daemon(options, std::move(descriptors));

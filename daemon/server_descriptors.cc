@@ -34,6 +34,19 @@ std::string format_server_argument(ServerDescriptors& descriptors) {
   return text + descriptors.device;
 }
 
+std::string format_probe_argument(const ImageFiles& image) {
+  return std::string(kProbeArgument) + std::to_string(image.meta.get()) + "," + std::to_string(image.data.get()) + "," +
+         std::to_string(image.buffers.get());
+}
+
+ImageFiles parse_probe_argument(std::string_view argument) {
+  if (!argument.starts_with(kProbeArgument)) throw std::invalid_argument("not the first argument of a probe");
+  std::string_view rest = argument.substr(kProbeArgument.size());
+  ImageFiles image;
+  for (UniqueFd* fd : {&image.meta, &image.data, &image.buffers}) *fd = next_descriptor(rest);
+  return image;
+}
+
 ServerDescriptors parse_server_argument(std::string_view argument) {
   if (!argument.starts_with(kServerArgument)) throw std::invalid_argument("not the first argument of a server");
   std::string_view rest = argument.substr(kServerArgument.size());

@@ -50,4 +50,13 @@ std::string format_server_argument(ServerDescriptors& descriptors);
 /// Throws std::invalid_argument.
 ServerDescriptors parse_server_argument(std::string_view argument);
 
+/// The first argument of a program that is asked whether it could take over an image; the server's options follow it.
+inline constexpr std::string_view kProbeArgument = "--probe=";
+
+/// "--probe=3,4,5", as format_server_argument().
+std::string format_probe_argument(const ImageFiles& image);
+
+/// As parse_server_argument().
+ImageFiles parse_probe_argument(std::string_view argument);
+
 }  // namespace ztmpfs

@@ -14,6 +14,7 @@
 
 #include "base/log.h"
 #include "fuse/client_follower.h"
+#include "fuse/connection_end.h"
 #include "fuse/request_check.h"
 #include "fuse/request_counts.h"
 #include "fuse/translate.h"
@@ -64,6 +65,10 @@ FuseServer::FuseServer(int fd, Volume& volume, Options options)
     throw std::invalid_argument("there must be 1 to " + std::to_string(geometry.request_slots) + " readers, not " +
                                 std::to_string(options_.readers));
   fuse_set_log_func(&log_from_libfuse);
+  if (auto& is_over = volume.image().supervision().is_connection_over; is_over.load(std::memory_order_acquire) != 0) {
+    drop_connection(volume);
+    is_over.store(0, std::memory_order_release);
+  }
   for (uint32_t slot = 0; slot < geometry.request_slots; ++slot) {
     slots_.emplace_back(volume.image(), slot).populate();
     readers_.push_back(
@@ -103,14 +108,12 @@ void FuseServer::park() {
 
 bool FuseServer::attach() {
   const RequestSlot& first = slots_.front();
-  const ReaderRecord& saved = first.reader();
-  const uint32_t saved_length = saved.init_length.load(std::memory_order_acquire);
   if (first.is_pending() && first.header().opcode == FUSE_INIT) {
     // A former server died while it began the connection; perhaps its reply was sent.
     const size_t length = std::min<size_t>(first.header().len, ReaderRecord::kInitMax);
     adopt_init(first.request_space().first(length), true);
-  } else if (saved_length != 0) {
-    adopt_init(std::span(saved.init).first(saved_length), false);
+  } else if (const auto init = first.reader().saved_init(); !init.empty()) {
+    adopt_init(init, false);
   } else {
     return await_init();
   }

@@ -32,6 +32,7 @@ class FuseServer {
     RequestFeatures features = {};  ///< what the mount is to have
   };
 
+  /// An image whose connection is over (SupervisionRecord) is made ready for this one first: see connection_end.h.
   /// Borrows the connection (/dev/fuse, or a socket that keeps message boundaries) and the volume, both of which
   /// outlive it. Throws std::runtime_error if libfuse refuses or memory for the request buffers lacks, and
   /// std::invalid_argument if there are not as many slots as readers.

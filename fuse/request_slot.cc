@@ -9,6 +9,17 @@
 
 namespace ztmpfs {
 
+std::span<const std::byte> ReaderRecord::saved_init() const {
+  // Up to `flags`, which every kernel sends (fuse_init_in).
+  constexpr size_t kLeast = sizeof(fuse_in_header) + 4 * sizeof(uint32_t);
+  const uint32_t length = init_length.load(std::memory_order_acquire);
+  if (length == 0) return {};
+  const auto* header = reinterpret_cast<const fuse_in_header*>(init.data());
+  if (length < kLeast || length != std::min<size_t>(header->len, init.size()) || header->opcode != FUSE_INIT)
+    throw std::runtime_error("the image is damaged: the request kept in it that began the connection is not FUSE_INIT");
+  return std::span(init).first(length);
+}
+
 RequestSlot::RequestSlot(const Image& image, uint32_t slot)
     : region_(image.buffer(slot)), buffer_(region_.base(), region_.length()), request_(request_record(image, slot)) {
   ZTMPFS_CHECK(buffer_.size() >= 4 * kPageSize, "a request buffer is too small for the smallest WRITE");

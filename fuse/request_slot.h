@@ -27,6 +27,10 @@ struct ReaderRecord {
   std::atomic<uint32_t> has_negotiation;                     ///< `negotiation` counts; stored after it. Slot 0 only.
   uint32_t unused_too;
   Negotiation negotiation;
+
+  /// The FUSE_INIT request that the connection began with, perhaps cut; empty if it has not begun. Throws
+  /// std::runtime_error if it is none.
+  std::span<const std::byte> saved_init() const;
 };
 static_assert(sizeof(ReaderRecord) <= kPageSize);
 

@@ -31,6 +31,17 @@ TEST(ServerDescriptors, ArgumentNamesThemAll) {
   for (UniqueFd* fd : given.all()) fd->release();
 }
 
+TEST(ServerDescriptors, TheImageAloneIsToldToAProbe) {
+  ImageFiles given{.meta = open_null(), .data = open_null(), .buffers = open_null()};
+  ImageFiles taken = parse_probe_argument(format_probe_argument(given));
+  EXPECT_EQ(taken.meta.get(), given.meta.get());
+  EXPECT_EQ(taken.data.get(), given.data.get());
+  EXPECT_EQ(taken.buffers.get(), given.buffers.get());
+  for (UniqueFd* fd : {&given.meta, &given.data, &given.buffers}) fd->release();
+  for (const char* argument : {"--probe=", "--probe=x", "--probe=999999,4", "--server=0,1,2"})
+    EXPECT_THROW(parse_probe_argument(argument), std::invalid_argument) << argument;
+}
+
 TEST(ServerDescriptors, ArgumentByHandIsRefused) {
   for (const char* argument : {"--server=", "--server=x", "--server=999999,4", "--other"})
     EXPECT_THROW(parse_server_argument(argument), std::invalid_argument) << argument;

@@ -105,6 +105,19 @@ TEST_F(ConnectionEnd, AnotherProcessFindsTheSame) {
   EXPECT_EQ(next.fs().audit(), std::vector<std::string>());
 }
 
+TEST_F(ConnectionEnd, TheNextServerSeesToItIfTheImageSaysSo) {
+  served_.stop();
+  served_.volume().image().supervision().is_connection_over = 1;
+  served_.connect();
+  FuseServer server(served_.kernel().server_fd(), served_.volume(), busy_readers());
+  EXPECT_EQ(served_.volume().image().supervision().is_connection_over, 0u);
+  std::thread thread([&] { server.run(); });
+  EXPECT_EQ(kernel().init().error, 0);
+  expect_the_tree(served_.caller());
+  kernel().disconnect();
+  thread.join();
+}
+
 TEST_F(ConnectionEnd, NumbersGoOn) {
   std::set<uint64_t> seen{kRoot, directory_, file_, open_file_, open_directory_};
   for (int i = 0; i < 3; ++i) {
