@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/check.h"
 #include "daemon/command_line.h"
 #include "tests/support/served_volume.h"
 #include "tests/support/test_volume.h"
@@ -37,7 +38,12 @@ class ProbedImage {
 
   ImageFiles files() { return duplicate(served_.volume().image().files()); }
   ImageHeader& header() { return served_.volume().image().header(); }
-  ReaderRecord& record() { return RequestSlot(served_.volume().image(), 0).reader(); }
+  /// What the server keeps there was written before.
+  ReaderRecord& record() {
+    ReaderRecord& record = RequestSlot(served_.volume().image(), 0).reader();
+    ZTMPFS_CHECK(record.has_negotiation.load(std::memory_order_acquire) == 1, "the connection has not begun");
+    return record;
+  }
   ServedVolume& served() { return served_; }
   /// Whether the server goes on serving.
   bool is_served() { return served_.caller().getattr(file_).has_value(); }

@@ -135,8 +135,8 @@ TEST_F(NegotiationOfAConnection, MayBeAnotherOneOnceTheConnectionWasDropped) {
 // Killed just before the reply, or just behind it.
 TEST_F(NegotiationOfAConnection, WhatWasKeptButPerhapsNotSentIsSent) {
   served_.start();
-  const Negotiation kept = record().negotiation;
   served_.stop();
+  const Negotiation kept = record().negotiation;
   served_.connect();
   fuse_init_in argument{};
   argument.major = FUSE_KERNEL_VERSION;
