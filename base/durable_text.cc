@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "base/durable_store.h"
+
 namespace ztmpfs {
 
 void DurableText::store(std::string_view text) {
@@ -10,7 +12,7 @@ void DurableText::store(std::string_view text) {
   const uint32_t next = 1 - current_.load(std::memory_order_relaxed) % 2;
   Copy& copy = copies_[next];
   *std::copy(text.begin(), text.end(), copy.begin()) = '\0';
-  current_.store(next, std::memory_order_release);
+  durable_store(current_, next);
 }
 
 std::string DurableText::load() const {

@@ -17,6 +17,7 @@
 #include <tuple>
 
 #include "base/check.h"
+#include "base/durable_store.h"
 #include "base/memory_usage.h"
 
 namespace ztmpfs {
@@ -97,12 +98,14 @@ void validate(const ImageHeader& header, Bytes meta_length, Bytes data_length, B
 
 void Region::punch(Bytes offset, Bytes length) const {
   ZTMPFS_CHECK(offset % kPageSize == 0 && length % kPageSize == 0 && offset + length <= length_, "punch out of range");
+  kill_point();
   const int result =
       ::fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, off_t(fd_offset_ + offset), off_t(length));
   ZTMPFS_CHECK(result == 0, "a memfd refuses to give pages back");
 }
 
 bool Region::populate(Bytes offset, Bytes length) const {
+  kill_point();
   return ::madvise(base_ + offset, length, MADV_POPULATE_WRITE) == 0;
 }
 

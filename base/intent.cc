@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "base/durable_store.h"
+
 namespace ztmpfs {
 
 void IntentRecord::apply(std::byte* meta_base) const {
@@ -10,11 +12,9 @@ void IntentRecord::apply(std::byte* meta_base) const {
     // Atomic: lock-free readers of a single word must never see half of it. Release: who finds a record published by
     // one of them finds it complete, under whatever lock.
     if (store.width == 4) {
-      std::atomic_ref(*reinterpret_cast<uint32_t*>(meta_base + store.offset))
-          .store(static_cast<uint32_t>(store.value), std::memory_order_release);
+      durable_store(*reinterpret_cast<uint32_t*>(meta_base + store.offset), static_cast<uint32_t>(store.value));
     } else {
-      std::atomic_ref(*reinterpret_cast<uint64_t*>(meta_base + store.offset))
-          .store(store.value, std::memory_order_release);
+      durable_store(*reinterpret_cast<uint64_t*>(meta_base + store.offset), store.value);
     }
   }
 }
@@ -27,10 +27,10 @@ void Transaction::add(std::byte* field, uint32_t width, uint64_t value) {
 void Transaction::commit() {
   // A release store keeps earlier stores before it; the fences keep the compiler from moving later ones up across it.
   // That is all a kill needs: it ends the process between two instructions.
-  intent_.state.store(IntentRecord::kCommitted, std::memory_order_release);
+  durable_store(intent_.state, IntentRecord::kCommitted);
   std::atomic_signal_fence(std::memory_order_seq_cst);
   intent_.apply(meta_base_);
-  intent_.state.store(IntentRecord::kApplied, std::memory_order_release);
+  durable_store(intent_.state, IntentRecord::kApplied);
   std::atomic_signal_fence(std::memory_order_seq_cst);
 }
 

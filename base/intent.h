@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include "base/check.h"
+#include "base/durable_store.h"
 
 namespace ztmpfs {
 
@@ -40,6 +41,7 @@ class Transaction {
   /// `meta_base` is where the metadata memfd is mapped; every field set must lie in it.
   Transaction(IntentRecord& intent, std::byte* meta_base) : intent_(intent), meta_base_(meta_base) {
     ZTMPFS_CHECK(intent.state.load(std::memory_order_relaxed) != IntentRecord::kCommitted, "an intent is open");
+    kill_point();  // the plan is read only once it is committed
     intent.count = 0;
   }
 

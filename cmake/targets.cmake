@@ -7,6 +7,26 @@ function(ztmpfs_library name)
   target_link_libraries(ztmpfs_${name} PUBLIC ztmpfs_options ${ARG_PUBLIC} PRIVATE ${ARG_PRIVATE})
 endfunction()
 
+# ztmpfs_variant(NAME LAYERS a b ... [DEFINITIONS ...] [INCLUDES ...]): these layers compiled once more, otherwise, as
+# one library. What includes their headers is compiled otherwise too. INCLUDES are searched before the project.
+function(ztmpfs_variant name)
+  cmake_parse_arguments(ARG "" "" "LAYERS;DEFINITIONS;INCLUDES" ${ARGN})
+  add_library(${name} STATIC)
+  target_include_directories(${name} BEFORE PUBLIC ${ARG_INCLUDES})
+  target_compile_definitions(${name} PUBLIC ${ARG_DEFINITIONS})
+  target_link_libraries(${name} PUBLIC ztmpfs_options)
+  list(TRANSFORM ARG_LAYERS PREPEND ztmpfs_ OUTPUT_VARIABLE layers)
+  foreach(layer IN LISTS layers)
+    get_target_property(folder ${layer} SOURCE_DIR)
+    get_target_property(sources ${layer} SOURCES)
+    list(TRANSFORM sources PREPEND ${folder}/)
+    target_sources(${name} PRIVATE ${sources})
+    get_target_property(libraries ${layer} LINK_LIBRARIES)
+    list(REMOVE_ITEM libraries ${layers})
+    target_link_libraries(${name} PUBLIC ${libraries})
+  endforeach()
+endfunction()
+
 # ztmpfs_test(NAME SOURCES a_test.cc ... LIBS libs [LABELS labels] [TIMEOUT seconds]): one GoogleTest program.
 function(ztmpfs_test name)
   cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;LIBS;LABELS" ${ARGN})

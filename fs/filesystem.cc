@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/durable_store.h"
+
 namespace ztmpfs {
 
 namespace {
@@ -28,7 +30,7 @@ FileSystem::FileSystem(const Image& image, BlockStore& store, MemoryBudget& budg
     uint32_t uses = image_.header().inode_generation_floor.load(std::memory_order_relaxed);
     for (uint32_t i = 0; i < DurableTable<InodeRecord>::kRecordsPerPage; ++i)
       uses = std::max(uses, inodes_[first + i].uses);
-    image_.header().inode_generation_floor.store(uses, std::memory_order_release);
+    durable_store(image_.header().inode_generation_floor, uses);
   });
 }
 

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "base/durable_store.h"
 #include "fs/attr.h"
 
 namespace ztmpfs {
@@ -92,7 +93,8 @@ inline uint64_t InodeRecord::ino_if(State wanted, uint32_t index) {
 }
 
 inline void InodeRecord::begin_life(uint32_t new_uses) {
-  std::atomic_ref(uses).store(new_uses, std::memory_order_relaxed);
+  durable_store(uses, new_uses);
+  kill_point();
   constexpr size_t kIdentity = offsetof(InodeRecord, mode);
   std::memset(reinterpret_cast<std::byte*>(this) + kIdentity, 0, sizeof(InodeRecord) - kIdentity);
 }

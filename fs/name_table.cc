@@ -4,6 +4,8 @@
 
 #include <cstring>
 
+#include "base/durable_store.h"
+
 namespace ztmpfs {
 
 NameTable::NameTable(const Image& image, MemoryBudget& budget)
@@ -17,6 +19,7 @@ Result<uint32_t> NameTable::allocate(std::string_view name, uint64_t ino, uint32
   if (number == 0) return fail(std::errc::no_space_on_device);
   const uint32_t id = is_short ? number : number | kLongBit;
   NameHead& head = (*this)[id];
+  kill_point();
   head.ino = ino;
   head.cookie = cookie;
   head.descriptor = uint64_t(hash(name)) | uint64_t(name.size()) << 32 | uint64_t(mode >> 12 & 0xf) << 40;

@@ -173,6 +173,7 @@ Result<uint32_t> FileSystem::allocate_inode(const InodeRecord& parent, const Cal
   InodeRecord& inode = inodes_[index];
   const bool is_directory = S_ISDIR(what.mode);
   const bool inherits_group = (parent.mode & S_ISGID) != 0;
+  kill_point();
   inode.mode = what.mode | (is_directory && inherits_group ? S_ISGID : 0);
   inode.nlink = is_directory ? 2 : 1;
   inode.uid = caller.uid;

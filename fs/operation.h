@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/durable_store.h"
 #include "base/image.h"
 #include "base/intent.h"
 #include "fs/attr.h"
@@ -68,19 +69,21 @@ class Operation {
   Transaction begin() { return Transaction(record_.intent, meta_base_); }
   /// Records the outcome, then commits: both are there after a crash, or neither.
   void commit(Transaction& transaction, const Outcome& outcome) {
+    kill_point();  // without a commit it is no outcome
     record_.outcome = outcome;
     transaction.commit();
   }
   /// For requests that are executed in many small steps: outcome().value advances together with each step.
   void commit_progress(Transaction& transaction, Outcome::Kind kind, uint64_t value) {
+    kill_point();
     if (!has_outcome()) record_.outcome = {.kind = kind, .unused = 0, .value = 0, .attr = {}};
     transaction.set(record_.outcome.value, value);
     transaction.commit();
   }
   /// The request is answered; its record is free for the next one.
   void end() {
-    record_.attempts.store(0, std::memory_order_relaxed);
-    record_.intent.state.store(IntentRecord::kIdle, std::memory_order_release);
+    durable_store(record_.attempts, 0);
+    durable_store(record_.intent.state, IntentRecord::kIdle);
   }
 
  private:

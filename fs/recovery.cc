@@ -2,6 +2,7 @@
 #include <atomic>
 #include <stdexcept>
 
+#include "base/durable_store.h"
 #include "fs/filesystem.h"
 
 namespace ztmpfs {
@@ -31,7 +32,7 @@ void FileSystem::complete_intents() {
     if (intent.count > IntentRecord::kStoresMax)
       throw std::runtime_error("the image is damaged: an intent is too long");
     intent.apply(image_.meta().base());
-    intent.state.store(IntentRecord::kApplied, std::memory_order_release);
+    durable_store(intent.state, IntentRecord::kApplied);
   }
 }
 
@@ -67,7 +68,7 @@ void FileSystem::make_root() {
   const auto index = allocate_inode(parent, owner, {.mode = S_IFDIR | (options_.root_mode & 07777)}, kRootIno);
   if (!index) throw std::runtime_error("the memory cap is too small for a root directory");
   ZTMPFS_CHECK(*index == kRootIno, "the root of a fresh image is not inode 1");
-  std::atomic_ref(inodes_[*index].state).store(InodeRecord::kUsed, std::memory_order_release);
+  durable_store(inodes_[*index].state, InodeRecord::kUsed);
 }
 
 // What a crash left half done: contents of dead inodes, xattrs without one, contents behind the end of a file.
@@ -79,7 +80,7 @@ void FileSystem::finish_attach() {
     if (inode.state != InodeRecord::kFree && inode.is_auxiliary()) auxiliaries_.fetch_add(1, std::memory_order_relaxed);
     const bool is_orphan = inode.state == InodeRecord::kUsed && inode.nlink == 0 && inode.lookups == 0;
     const bool is_ownerless = inode.state == InodeRecord::kAuxiliary && !has_owner(index);
-    if (is_orphan || is_ownerless) inode.state = InodeRecord::kDead;
+    if (is_orphan || is_ownerless) durable_store(inode.state, InodeRecord::kDead);
     if (inode.state == InodeRecord::kDead) {
       queue_purge(ino);
     } else if (inode.is_regular() && (inode.flags & InodeRecord::kTruncating) != 0) {

@@ -1,6 +1,7 @@
 // Names that go, inodes that go with them, and contents that take longer to go.
 #include <atomic>
 
+#include "base/durable_store.h"
 #include "fs/filesystem.h"
 
 namespace ztmpfs {
@@ -110,7 +111,7 @@ bool FileSystem::is_dead(uint64_t ino) const {
 void FileSystem::free_inode(uint32_t index) {
   InodeRecord& inode = inodes_[index];
   if (const uint32_t xattrs = inode.xattrs; xattrs != 0) {
-    std::atomic_ref(inode.xattrs).store(0, std::memory_order_release);
+    durable_store(inode.xattrs, 0);
     discard_inode(xattrs);
   }
   if (inode.is_auxiliary()) auxiliaries_.fetch_sub(1, std::memory_order_relaxed);
@@ -119,7 +120,7 @@ void FileSystem::free_inode(uint32_t index) {
     directories_.erase(index);
     if (directories_.size() < directories_.bucket_count() / 8) directories_.rehash(0);
   }
-  std::atomic_ref(inode.state).store(InodeRecord::kFree, std::memory_order_release);
+  durable_store(inode.state, InodeRecord::kFree);
   if (inode.uses != UINT32_MAX) inodes_.allocator().release(index);
 }
 
@@ -138,7 +139,7 @@ bool FileSystem::truncate_step(uint64_t ino, InodeRecord& inode) {
   if ((inode.flags & InodeRecord::kTruncating) == 0) return true;
   while (!store_.truncate(ino_index(ino), inode.size, kFreeStep))
     if (!frees_at_once()) return false;
-  std::atomic_ref(inode.flags).store(inode.flags & ~InodeRecord::kTruncating, std::memory_order_release);
+  durable_store(inode.flags, inode.flags & ~InodeRecord::kTruncating);
   return true;
 }
 
@@ -168,9 +169,9 @@ void FileSystem::end_connection() {
       if (!inodes_.contains(index) || inodes_[index].state != InodeRecord::kUsed) return;
       InodeRecord& inode = inodes_[index];
       // In between attach finds an inode with neither links nor lookups, and takes it for dead too.
-      std::atomic_ref(inode.lookups).store(0, std::memory_order_release);
+      durable_store(inode.lookups, 0);
       if (inode.nlink != 0) return;
-      std::atomic_ref(inode.state).store(InodeRecord::kDead, std::memory_order_release);
+      durable_store(inode.state, InodeRecord::kDead);
       dead.push_back(make_ino(index, inode.uses));
     });
   }

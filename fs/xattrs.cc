@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstring>
 
+#include "base/durable_store.h"
 #include "fs/filesystem.h"
 #include "fs/posix_acl.h"
 
@@ -80,6 +81,7 @@ Result<uint32_t> FileSystem::write_xattrs(uint64_t ino, const XattrBlob& blob, A
   if (index == 0) return fail(std::errc::no_space_on_device);
   auxiliaries_.fetch_add(1, std::memory_order_relaxed);
   InodeRecord& record = inodes_[index];
+  kill_point();
   record.parent = ino;
   record.size = blob.bytes().size();
   const auto written = store_.write(index, 0, blob.bytes(), admission);

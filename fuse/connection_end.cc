@@ -1,7 +1,6 @@
 #include "fuse/connection_end.h"
 
-#include <atomic>
-
+#include "base/durable_store.h"
 #include "fs/operation.h"
 
 namespace ztmpfs {
@@ -15,8 +14,8 @@ void drop_connection(Volume& volume) {
     const Region buffer = image.buffer(slot);
     buffer.punch(0, buffer.length());
     RequestRecord& request = request_record(image, slot);
-    request.attempts.store(0, std::memory_order_relaxed);
-    request.intent.state.store(IntentRecord::kIdle, std::memory_order_release);
+    durable_store(request.attempts, 0);
+    durable_store(request.intent.state, IntentRecord::kIdle);
   }
 }
 

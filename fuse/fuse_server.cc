@@ -12,6 +12,7 @@
 #include <string>
 #include <thread>
 
+#include "base/durable_store.h"
 #include "base/log.h"
 #include "fuse/client_follower.h"
 #include "fuse/connection_end.h"
@@ -141,8 +142,9 @@ void FuseServer::adopt_init(std::span<const std::byte> init, bool is_new) {
   if (is_new) {
     ReaderRecord& saved = slots_.front().reader();
     const size_t length = std::min(init.size(), saved.init.size());
+    kill_point();
     std::copy_n(init.begin(), length, saved.init.begin());
-    saved.init_length.store(uint32_t(length), std::memory_order_release);
+    durable_store(saved.init_length, uint32_t(length));
   }
   Negotiation ours;
   for (const auto& reader : readers_) ours = reader->initialize(init);
@@ -156,8 +158,9 @@ void FuseServer::adopt_init(std::span<const std::byte> init, bool is_new) {
 void FuseServer::keep_to_negotiation(const Negotiation& ours) {
   ReaderRecord& saved = slots_.front().reader();
   if (saved.has_negotiation.load(std::memory_order_acquire) == 0) {
+    kill_point();
     saved.negotiation = ours;
-    saved.has_negotiation.store(1, std::memory_order_release);
+    durable_store(saved.has_negotiation, 1);
   } else if (const std::string difference = describe_difference(saved.negotiation, ours); !difference.empty()) {
     throw std::runtime_error(
         "what was agreed with the kernel when the mount began cannot be changed, and this server "
@@ -173,8 +176,7 @@ void FuseServer::finish_requests_left() {
         reader->process_again(options_.attempts_max);
   }
   // A server that died in the very end of a request left an intent whose request is gone.
-  for (const RequestSlot& slot : slots_)
-    slot.request().intent.state.store(IntentRecord::kIdle, std::memory_order_release);
+  for (const RequestSlot& slot : slots_) durable_store(slot.request().intent.state, IntentRecord::kIdle);
 }
 
 // A second net; the first is that every request read is in a slot. Kernels before 6.9 answer EINVAL.

@@ -15,6 +15,7 @@
 #include <system_error>
 
 #include "base/clock.h"
+#include "base/durable_store.h"
 #include "base/log.h"
 #include "fuse/operations.h"
 #include "fuse/request_check.h"
@@ -191,14 +192,14 @@ void Reader::process_again(uint32_t attempts_max) {
   operation_.emplace(image_, slot_.request(), Caller{.uid = header.uid, .gid = header.gid, .pid = header.pid});
   auto& attempts = slot_.request().attempts;
   const uint32_t attempt = attempts.load(std::memory_order_relaxed) + 1;
-  attempts.store(attempt, std::memory_order_release);
+  durable_store(attempts, attempt);
   // With an outcome there is only a reply to be sent, but for what is done in steps, which may have more to do.
   const bool may_go_on = !operation_->has_outcome() || operation_->outcome().kind == Outcome::kItems;
   bool is_poisonous = attempt >= attempts_max && may_go_on;
   if (is_poisonous) log(LogLevel::kError, "given up, after it ended the server repeatedly: " + describe(header));
   if (is_poisonous && header.opcode == FUSE_COPY_FILE_RANGE && operation_->has_outcome()) {
     // The kernel must learn of what was copied: a copy that is cut short.
-    slot_.request().outcome.kind = Outcome::kCount;
+    durable_store(slot_.request().outcome.kind, Outcome::kCount);
     is_poisonous = false;
   }
   answer(std::min<size_t>(header.len, slot_.request_space().size()), is_poisonous);

@@ -1,13 +1,13 @@
 #include "fuse/request_counts.h"
 
+#include "base/durable_store.h"
+
 namespace ztmpfs {
 
 namespace {
 
 // One writer per counter, so no locked instruction is needed.
-void increment(std::atomic<uint64_t>& counter) {
-  counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-}
+void increment(std::atomic<uint64_t>& counter) { durable_store(counter, counter.load(std::memory_order_relaxed) + 1); }
 
 }  // namespace
 

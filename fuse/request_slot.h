@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <span>
 
+#include "base/durable_store.h"
 #include "base/image.h"
 #include "fs/operation.h"
 #include "fuse/negotiation.h"
@@ -60,7 +61,7 @@ class RequestSlot {
   /// Bytes that the request in the slot moves, about: of those that take a range of a file, else 0.
   uint32_t transfer() const;
   /// Says that there is no request; before each read, and at the end of each request.
-  void clear() const { unique().store(0, std::memory_order_release); }
+  void clear() const { durable_store(reinterpret_cast<fuse_in_header*>(buffer_.data())->unique, 0); }
 
   RequestRecord& request() const { return request_; }
   ReaderRecord& reader() const { return *reinterpret_cast<ReaderRecord*>(buffer_.data() + request_space().size()); }

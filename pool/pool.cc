@@ -4,6 +4,7 @@
 #include <stdexcept>
 
 #include "base/check.h"
+#include "base/durable_store.h"
 
 namespace ztmpfs {
 
@@ -41,7 +42,7 @@ void Pool::attach(const std::function<bool(Handle, const HandleRecord&)>& is_liv
   handles_.attach([&](Handle handle, HandleRecord& record) {
     if (record.location.load(std::memory_order_acquire) == 0) return false;
     if (!is_live(handle, record)) {
-      record.location.store(0, std::memory_order_release);
+      durable_store(record.location, 0);
       return false;
     }
     adopt(handle, record);
@@ -141,10 +142,11 @@ Result<void> Pool::place_slot(Handle handle, const Order& order, Location locati
 
 void Pool::publish(Handle handle, const HandleRecord& contents, Location location) {
   HandleRecord& record = handles_[handle];
+  kill_point();
   record.tag = contents.tag;
   record.owner = contents.owner;
   record.size = contents.size;
-  record.location.store(location.encode(), std::memory_order_release);
+  durable_store(record.location, location.encode());
 }
 
 void Pool::free(Handle handle) {
@@ -158,10 +160,10 @@ void Pool::free(Handle handle) {
     SlotSpans& spans = spans_for(layout.slot_bytes);
     MutexLock lock(spans.mutex);
     location = Location::decode(record.location.load(std::memory_order_relaxed));  // the slot may have moved until now
-    record.location.store(0, std::memory_order_release);
+    durable_store(record.location, 0);
     span_emptied = spans.put({location.span_page, location.slot}, handle);
   } else {
-    record.location.store(0, std::memory_order_release);
+    durable_store(record.location, 0);
   }
   if (span_emptied) arena_.release(location.span_page, spans_for(layout.slot_bytes).size_class().pages_per_span);
   if (location.has_run()) {
@@ -211,9 +213,7 @@ uint32_t Pool::size(Handle handle) const { return handles_[handle].size; }
 
 uint64_t Pool::tag(Handle handle) const { return handles_[handle].tag; }
 
-void Pool::set_tag(Handle handle, uint64_t tag) {
-  std::atomic_ref(handles_[handle].tag).store(tag, std::memory_order_release);
-}
+void Pool::set_tag(Handle handle, uint64_t tag) { durable_store(handles_[handle].tag, tag); }
 
 uint32_t Pool::class_size(uint32_t size) const {
   check_size(size);

@@ -5,6 +5,7 @@
 #include <thread>
 #include <unordered_set>
 
+#include "base/durable_store.h"
 #include "base/memory_usage.h"
 #include "pool/pool.h"
 
@@ -127,7 +128,7 @@ uint32_t Pool::relocate(SlotSpans& spans, Handle handle, SlotSpans::Place from, 
   std::memcpy(slot(to), slot(from), length);
   location.span_page = to.first_page;
   location.slot = to.slot;
-  record.location.store(location.encode(), std::memory_order_release);
+  durable_store(record.location, location.encode());
   return length;
 }
 

@@ -3,6 +3,7 @@
 #include <bit>
 #include <cstring>
 
+#include "base/durable_store.h"
 #include "store/block_store.h"
 #include "store/object_tag.h"
 #include "store/scratch.h"
@@ -106,7 +107,7 @@ Result<void> BlockStore::reserve_block(const Piece& piece, uint32_t end, Reservi
     reserving.held = promised;
   }
   publish_with_reservation(stripe.maps[piece.owner], slot, reserved);
-  slot.owner.store(piece.owner, std::memory_order_release);
+  durable_store(slot.owner, piece.owner);
   budget_.end_promise(promised);
   reserving.held -= promised;
   reserving.note(piece.index, word.reserved());
@@ -251,7 +252,7 @@ Result<bool> BlockStore::copy_sealed(const Piece& from, const Piece& to, uint32_
     sealed.again = is_to_be_recompressed(sealed.word, to.index);
   }
   publish_sealed(stripe.maps[to.owner], slots_[*slot_id], to, sealed);
-  slots_[*slot_id].owner.store(to.owner, std::memory_order_release);
+  durable_store(slots_[*slot_id].owner, to.owner);
   return true;
 }
 

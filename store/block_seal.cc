@@ -2,6 +2,7 @@
 #include <bit>
 #include <cstring>
 
+#include "base/durable_store.h"
 #include "compress/same_filled.h"
 #include "store/block_store.h"
 #include "store/object_tag.h"
@@ -170,7 +171,7 @@ void BlockStore::publish_sealed(BlockMap& map, BlockSlot& slot, const Piece& pie
     // Only a write of the whole block comes here with another fill; it is redone after a crash, so a hole may be seen.
     if (word_of(slot).form() == BlockForm::kSameFilled && slot.auxiliary != sealed.fill)
       publish(map, slot, BlockWord());
-    slot.auxiliary = sealed.fill;
+    durable_store(slot.auxiliary, sealed.fill);
     return publish(map, slot, sealed.word);
   }
   publish(map, slot, sealed.word);

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "base/durable_store.h"
 #include "base/log.h"
 #include "compress/same_filled.h"
 #include "store/object_tag.h"
@@ -22,8 +23,8 @@ constexpr uint32_t kRawCapacityMin = uint32_t(kPageSize);
 
 // A free slot has no word either: it may hold one that was never published.
 void discard(BlockSlot& slot) {
-  slot.owner.store(0, std::memory_order_release);
-  slot.word.store(0, std::memory_order_release);
+  durable_store(slot.owner, 0);
+  durable_store(slot.word, 0);
 }
 
 }  // namespace
@@ -132,7 +133,7 @@ void BlockStore::publish(BlockMap& map, BlockSlot& slot, BlockWord word) {
 void BlockStore::publish_with_reservation(BlockMap& map, BlockSlot& slot, BlockWord word) {
   const BlockWord before = word_of(slot);
   count(map, before, cost(before), word);
-  slot.word.store(word.bits(), std::memory_order_release);
+  durable_store(slot.word, word.bits());
   // A release store lets later stores pass it in the compiler's order; a crash must not see them first.
   std::atomic_signal_fence(std::memory_order_seq_cst);
   if (before.has_object() && before.handle() != word.handle()) pool_.free(before.handle());

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/durable_store.h"
 #include "store/block_store.h"
 #include "store/scratch.h"
 
@@ -78,6 +79,7 @@ Result<uint32_t> BlockStore::slot_for(Stripe& stripe, const Piece& piece, Admiss
     drop_if_empty(stripe, piece.owner);
     return fail(std::errc::no_space_on_device);
   }
+  kill_point();
   slots_[slot_id].index = piece.index;
   map.insert(piece.index, slot_id);
   return slot_id;
@@ -128,7 +130,7 @@ Result<void> BlockStore::replace_raw(BlockMap& map, uint32_t slot_id, const Piec
   }
   publish(map, slot, BlockWord(BlockForm::kRaw, length, *handle));
   touch(slot, piece, before.form() != BlockForm::kRaw);
-  slot.owner.store(piece.owner, std::memory_order_release);
+  durable_store(slot.owner, piece.owner);
   return {};
 }
 
@@ -181,7 +183,7 @@ Result<void> BlockStore::write_sealed(const Piece& piece, std::span<const std::b
     return fail(sealed.error());
   }
   publish_sealed(stripe.maps[piece.owner], slots_[slot_id], piece, *sealed);
-  slots_[slot_id].owner.store(piece.owner, std::memory_order_release);
+  durable_store(slots_[slot_id].owner, piece.owner);
   return {};
 }
 

@@ -15,7 +15,8 @@ namespace ztmpfs {
 /// A volume without a kernel: each call is one request of reader 0.
 class FsRig {
  public:
-  explicit FsRig(Bytes size = 64 * kMiB, Bytes logical = 0) : files_(ImageFiles::create(small_geometry())) {
+  explicit FsRig(Bytes size = 64 * kMiB, Bytes logical = 0, const ImageGeometry& geometry = small_geometry())
+      : files_(ImageFiles::create(geometry)) {
     options_.size = size;
     options_.logical = logical;
     options_.hot = 4 * kMiB;
@@ -29,11 +30,13 @@ class FsRig {
   void attach() {
     volume_.reset();
     volume_ = std::make_unique<Volume>(duplicate(files_), options_, clock_);
-    for (uint32_t slot = 0; slot < 4; ++slot) operation(slot).end();
+    for (uint32_t slot = 0; slot < volume_->image().geometry().request_slots; ++slot) operation(slot).end();
   }
   Volume& volume() { return *volume_; }
   FileSystem& fs() { return volume_->fs(); }
   FakeClock& clock() { return clock_; }
+  const ImageFiles& files() const { return files_; }
+  const VolumeOptions& options() const { return options_; }
   Operation operation(uint32_t slot = 0) const {
     return Operation(volume_->image(), request_record(volume_->image(), slot), {1000, 100});
   }
