@@ -7,10 +7,10 @@ namespace ztmpfs {
 
 /// Called before each change to the image that a successor of this process might find without the next one: stores to
 /// published records, and pages that come or go. Does nothing, but in builds with ZTMPFS_KILL_POINTS: there the test
-/// that links it defines it, counts, and dies at the n-th call by SIGKILL (tests/crash/kill_points.h).
+/// defines it, counts, and dies at the n-th call by SIGKILL (tests/crash/kill_points.h).
 ///
-/// Called once for all plain writes that fill a record before it is published: to die in the middle of them is the same,
-/// since until the publication nobody reads what they wrote.
+/// Once for all plain writes that fill a record before it is published: to die in the middle of them is the same, since
+/// nobody reads what they wrote until then.
 #ifdef ZTMPFS_KILL_POINTS
 void kill_point();
 #else

@@ -212,6 +212,9 @@ class FileSystem {
   void set_on_full(std::function<bool(Bytes)> on_full) { on_full_ = std::move(on_full); }
   /// Called, perhaps with an inode locked, when there is something for purge_step() to do.
   void set_on_purge(std::function<void()> on_purge);
+  /// Called, with the inode locked, when purge_step() has freed the last of what lay behind the end of a file:
+  /// st_blocks was still more when the cut was answered. Set before threads run.
+  void set_on_cut(std::function<void(BlockStore::OwnerId)> on_cut);
   /// The inode number that owns an inode table record now, 0 if none: for the store's on_sealed callback.
   uint64_t ino_of(BlockStore::OwnerId owner) const;
 
@@ -398,7 +401,8 @@ class FileSystem {
   Mutex purge_mutex_;
   std::deque<uint64_t> purge_queue_ GUARDED_BY(purge_mutex_);  // inode numbers
   std::function<void()> on_purge_;
-  std::function<bool(Bytes)> on_full_;  // constant once threads run
+  std::function<void(BlockStore::OwnerId)> on_cut_;  // constant once threads run
+  std::function<bool(Bytes)> on_full_;               // constant once threads run
 };
 
 }  // namespace ztmpfs

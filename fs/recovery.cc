@@ -68,6 +68,8 @@ void FileSystem::make_root() {
   const auto index = allocate_inode(parent, owner, {.mode = S_IFDIR | (options_.root_mode & 07777)}, kRootIno);
   if (!index) throw std::runtime_error("the memory cap is too small for a root directory");
   ZTMPFS_CHECK(*index == kRootIno, "the root of a fresh image is not inode 1");
+  // A server that died here before has used up a number that nobody was told.
+  durable_store(inodes_[*index].uses, 1);
   durable_store(inodes_[*index].state, InodeRecord::kUsed);
 }
 
@@ -84,6 +86,8 @@ void FileSystem::finish_attach() {
     if (inode.state == InodeRecord::kDead) {
       queue_purge(ino);
     } else if (inode.is_regular() && (inode.flags & InodeRecord::kTruncating) != 0) {
+      // As far as the request that cut it would have gone. The rest is for later, and so is to tell of it.
+      truncate_step(ino, inode);
       queue_purge(ino);
     } else if (inode.is_regular() && store_.end(index) > inode.size) {
       // A write that was not finished: it will be executed again. Or it never is: then nothing may be left of it.

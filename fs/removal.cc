@@ -134,6 +134,8 @@ void FileSystem::queue_purge(uint64_t ino) {
 
 void FileSystem::set_on_purge(std::function<void()> on_purge) { on_purge_ = std::move(on_purge); }
 
+void FileSystem::set_on_cut(std::function<void(BlockStore::OwnerId)> on_cut) { on_cut_ = std::move(on_cut); }
+
 // One bounded step of freeing what lies behind the end of a file that was cut; true when nothing is left there.
 bool FileSystem::truncate_step(uint64_t ino, InodeRecord& inode) {
   if ((inode.flags & InodeRecord::kTruncating) == 0) return true;
@@ -155,7 +157,11 @@ bool FileSystem::purge_step() {
   {
     const InodeLockSet locks(inode_locks_, {{ino, InodeLock::kExclusive}});
     InodeRecord* inode = find_inode(ino);
-    if (inode != nullptr && !truncate_step(ino, *inode)) queue_purge(ino);
+    if (inode != nullptr && !truncate_step(ino, *inode)) {
+      queue_purge(ino);
+    } else if (inode != nullptr && on_cut_) {
+      on_cut_(ino_index(ino));
+    }
   }
   reap(ino);
   return true;

@@ -152,6 +152,7 @@ Volume::Volume(ImageFiles files, const VolumeOptions& options, const Clock& cloc
   measure_overhead();
   parts.fs.set_on_full([&parts](Bytes bytes) { return parts.make_room(bytes); });
   parts.fs.set_on_purge([&parts] { parts.signal.notify(); });
+  parts.fs.set_on_cut([&parts](BlockStore::OwnerId owner) { parts.note_sealed(owner); });
   parts.store.set_on_work([&parts] { parts.signal.notify(); });
   parts.store.set_on_sealed([&parts](BlockStore::OwnerId owner) { parts.note_sealed(owner); });
   parts.fs.attach();

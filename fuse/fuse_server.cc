@@ -175,8 +175,11 @@ void FuseServer::finish_requests_left() {
       if (reader->slot().is_pending() && is_forget(reader->slot()) == forgets)
         reader->process_again(options_.attempts_max);
   }
-  // A server that died in the very end of a request left an intent whose request is gone.
-  for (const RequestSlot& slot : slots_) durable_store(slot.request().intent.state, IntentRecord::kIdle);
+  // A server that died in the very end of a request left what was recorded of one that is gone.
+  for (const RequestSlot& slot : slots_) {
+    durable_store(slot.request().attempts, 0);
+    durable_store(slot.request().intent.state, IntentRecord::kIdle);
+  }
 }
 
 // A second net; the first is that every request read is in a slot. Kernels before 6.9 answer EINVAL.

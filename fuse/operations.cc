@@ -46,8 +46,8 @@ void init(void* userdata, fuse_conn_info* connection) {
 
 void lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
   serve(request, [&](Reader& reader) {
-    Operation& operation = reader.operation();
-    const auto attr = result_of<Attr>(operation, [&] { return reader.fs().lookup(operation, parent, name); });
+    const auto attr = result_for<Attr>(
+        reader, [&](FileSystem& fs, Operation& operation) { return fs.lookup(operation, parent, name); });
     if (attr || attr.error() == std::errc::no_such_file_or_directory) {
       const fuse_entry_param entry = attr ? to_entry(*attr) : to_negative_entry();
       fuse_reply_entry(request, &entry);

@@ -43,13 +43,25 @@ void serve(fuse_req_t request, Body&& body) {
   if (error != std::errc() && !reader.has_replied()) fuse_reply_err(request, to_errno(error));
 }
 
+/// The result of a request that changes something: executed once, even if servers die meanwhile.
+template <class T, class Execute>
+Result<T> result_for(Reader& reader, Execute&& execute) {
+  Operation& operation = reader.operation();
+  const bool is_recorded = operation.has_outcome();
+  Result<T> result = result_of<T>(operation, [&] { return execute(reader.fs(), operation); });
+  if constexpr (std::is_same_v<T, Attr>) {
+    // Contents were freed or sealed since it was recorded, perhaps, and the server that was to tell the kernel is gone.
+    if (is_recorded && result) result->blocks = reader.fs().getattr(result->ino).value_or(*result).blocks;
+  }
+  return result;
+}
+
 /// A request that changes something: executed once, even if servers die meanwhile. reply(value) on success.
 template <class T, class Execute, class Reply>
 void serve_change(fuse_req_t request, Execute&& execute, Reply&& reply) {
   serve(request, [&](Reader& reader) {
-    Operation& operation = reader.operation();
-    operation.set_umask(fuse_req_ctx(request)->umask);
-    const Result<T> result = result_of<T>(operation, [&] { return execute(reader.fs(), operation); });
+    reader.operation().set_umask(fuse_req_ctx(request)->umask);
+    const Result<T> result = result_for<T>(reader, execute);
     if (!result) {
       fuse_reply_err(request, to_errno(result.error()));
     } else if constexpr (std::is_void_v<T>) {

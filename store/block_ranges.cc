@@ -137,7 +137,7 @@ void BlockStore::unreserve(OwnerId owner, const Reserving& reserving) {
 Result<uint64_t> BlockStore::punch(OwnerId owner, uint64_t offset, uint64_t end, Reservation reservation) {
   Stripe& stripe = stripe_of(owner);
   Bytes freed = 0;
-  for (size_t blocks = 0; freed <= kPunchStep && blocks < kBlocksPerPunchStep; ++blocks) {
+  for (size_t blocks = 0; offset < end && freed <= kPunchStep && blocks < kBlocksPerPunchStep; ++blocks) {
     Piece piece{};
     uint32_t piece_end = 0;
     Effort effort = Effort::kFast;

@@ -46,7 +46,7 @@ void BlockStore::attach(const std::function<bool(OwnerId)>& is_live_owner) {
     const uint64_t owner = slot.owner.load(std::memory_order_relaxed);
     const bool is_live =
         owner != 0 && owner <= UINT32_MAX && is_live_owner(OwnerId(owner)) && !word_of(slot).is_nothing();
-    if (!is_live) discard(slot);
+    if (!is_live && (owner != 0 || word_of(slot) != BlockWord())) discard(slot);
     return is_live;
   });
   std::vector<uint32_t> with_object;

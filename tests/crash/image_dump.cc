@@ -98,7 +98,8 @@ class Dump {
          << " huge=" << stats.store.huge_pages << " objects=" << stats.pool.objects_used
          << " payload=" << stats.pool.payload << " spans=" << stats.pool.span_bytes
          << " metadata=" << stats.metadata_bytes << " handles=" << stats.pool.handle_bytes
-         << " used=" << volume_.budget().used() << " promised=" << volume_.budget().promised() << "\n";
+         << " used=" << volume_.budget().used() << " promised=" << volume_.budget().promised()
+         << " options=" << volume_.image().header().changed_options.load() << "\n";
   }
 
   Volume& volume_;

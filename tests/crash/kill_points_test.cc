@@ -1,38 +1,21 @@
-// Each operation is killed at each of its durable stores, and done by a second server: with one reply, and everything
-// as if it had run once. For each of these kills, one more somewhere within the recovery.
-#include <fcntl.h>
+// Each operation is killed at each of its durable stores, and finished by a second server: with one reply, and
+// everything as if it had run once. To half of these kills comes one more, somewhere within the recovery.
 #include <gtest/gtest.h>
-#include <linux/fs.h>
 #include <linux/fuse.h>
-#include <sys/stat.h>
-#include <sys/xattr.h>
 
 #include <algorithm>
+#include <cstring>
 #include <iostream>
 
-#include "tests/crash/kill_requests.h"
+#include "fuse/connection_end.h"
 #include "tests/crash/kill_rig.h"
-#include "tests/fs/fs_rig.h"
-#include "tests/support/fake_caller.h"
+#include "tests/crash/kill_scenarios.h"
 
 namespace ztmpfs {
 namespace {
 
 constexpr uint64_t kRoot = FileSystem::kRootIno;
-constexpr uint64_t kBlock = 8 * kKiB;
-constexpr uint64_t kPage = kPageSize;
-
-ImageGeometry geometry() {
-  return {.capacity = 64 * kMiB, .block_size = kBlock, .request_slots = 1, .request_buffer_size = 18 * kPageSize};
-}
-
-// A file of the root, looked up once.
-uint64_t file_in(FsRig& rig, uint64_t parent, std::string_view name, std::string_view contents = {}) {
-  const uint64_t ino = rig.create(parent, name)->ino;
-  for (size_t offset = 0; offset < contents.size(); offset += kBlock)
-    rig.write(ino, offset, contents.substr(offset, kBlock));
-  return ino;
-}
+constexpr uint64_t kBlock = KillScenario::kBlockSize;
 
 // Of many points those in the middle are alike: block after block. A share of them has to do.
 uint64_t next_point(uint64_t point, uint64_t points) {
@@ -41,27 +24,40 @@ uint64_t next_point(uint64_t point, uint64_t points) {
   return point + (point > kAllOf && point + kAllOf + kShare < points ? kShare : 1);
 }
 
-// An operation and the image that it meets.
-struct Scenario {
-  std::string name;
-  std::function<KillRequest(FsRig&)> prepare;
-  int error = 0;
-  Bytes logical = 0;  // the volume's cap on contents, 0 for none
-  /// Requests whose outcomes are as good: a READDIRPLUS that is killed may tell of fewer entries.
-  std::function<std::vector<KillRequest>(const KillRequest&)> alternatives{};
-  bool is_answered = true;
-};
+// Compares what servers that died came to with what one did that lived.
+class Judge {
+ public:
+  using Attempt = std::function<KillRun(const std::vector<uint64_t>& deaths)>;
 
-std::string name_of(const testing::TestParamInfo<Scenario>& info) { return info.param.name; }
+  explicit Judge(const std::string& name) : name_(name) {}
 
-std::ostream& operator<<(std::ostream& stream, const Scenario& scenario) { return stream << scenario.name; }
+  // A run that nothing disturbed; the first one counts.
+  void permit(const KillRun& run) {
+    ASSERT_EQ(run.failure, "");
+    ASSERT_EQ(run.dump.find("breach"), run.dump.npos) << run.dump;
+    permitted_.push_back(run);
+  }
 
-class KillPointsOf : public testing::TestWithParam<Scenario> {
- protected:
-  // What a run may come to: that of the operation as it is, or of an alternative.
+  // Kills it everywhere.
+  void kill(const Attempt& attempt) const {
+    if (permitted_.empty()) return;
+    const uint64_t points = permitted_[0].points;
+    for (uint64_t point = 1; point <= points && !testing::Test::HasFailure(); point = next_point(point, points)) {
+      const KillRun once = attempt({point});
+      const std::string when = "killed at point " + std::to_string(point) + " of " + std::to_string(points);
+      expect_permitted(once, when);
+      if (once.points == 0 || point % 2 == 0) continue;
+      const uint64_t again = 1 + point * 7919 % once.points;
+      expect_permitted(attempt({point, again}), when + ", and again in the recovery at " + std::to_string(again) +
+                                                    " of " + std::to_string(once.points));
+    }
+    std::cout << name_ << ": " << points << " points\n";
+  }
+
+ private:
   void expect_permitted(const KillRun& run, const std::string& when) const {
     EXPECT_EQ(run.failure, "") << when;
-    EXPECT_EQ(run.replies.empty(), !GetParam().is_answered) << when;
+    EXPECT_EQ(run.replies.empty(), permitted_[0].replies.empty()) << when;
     const auto is_run = [&](const KillRun& permitted) {
       const auto is_reply = [&](const KillRun::Reply& reply) { return reply == permitted.replies.at(0); };
       return run.dump == permitted.dump && std::ranges::all_of(run.replies, is_reply);
@@ -75,278 +71,163 @@ class KillPointsOf : public testing::TestWithParam<Scenario> {
     }
   }
 
+  const std::string name_;
   std::vector<KillRun> permitted_;
 };
 
-TEST_P(KillPointsOf, IsDoneOnce) {
-  const Scenario& scenario = GetParam();
-  FsRig stage(64 * kMiB, scenario.logical, geometry());
+// Of an answer to SETATTR.
+void hide_blocks(std::vector<std::byte>& body) {
+  fuse_attr_out answer{};
+  ASSERT_EQ(body.size(), sizeof(answer));
+  std::memcpy(&answer, body.data(), sizeof(answer));
+  answer.attr.blocks = 0;
+  std::memcpy(body.data(), &answer, sizeof(answer));
+}
+
+class KillPointsOf : public testing::TestWithParam<KillScenario> {};
+
+TEST_P(KillPointsOf, AreAllSurvived) {
+  const KillScenario& scenario = GetParam();
+  FsRig stage(64 * kMiB, scenario.logical, KillScenario::geometry());
   const KillRequest request = scenario.prepare(stage);
-  const KillRig rig(stage.files(), stage.options(), stage.clock());
-  const KillRun whole = rig.serve(request, {});
-  ASSERT_EQ(whole.failure, "");
-  ASSERT_EQ(whole.dump.find("breach"), whole.dump.npos) << whole.dump;
-  ASSERT_EQ(whole.replies.size(), scenario.is_answered ? 1U : 0U);
+  KillRig rig(stage.files(), stage.options(), stage.clock());
+  if (scenario.is_settled) rig.settle_at_the_end();
+  Judge judge(scenario.name);
+  const auto serve = [&](const std::vector<uint64_t>& deaths) {
+    KillRun run = rig.serve(request, deaths);
+    if (!scenario.has_exact_blocks)
+      for (KillRun::Reply& reply : run.replies) hide_blocks(reply.body);
+    return run;
+  };
+  const KillRun whole = serve({});
+  ASSERT_EQ(whole.replies.size(), scenario.is_answered ? 1U : 0U) << whole.failure;
   if (scenario.is_answered) {
     ASSERT_EQ(whole.replies[0].error, scenario.error);
   }
-  permitted_.push_back(whole);
+  judge.permit(whole);
   if (scenario.alternatives)
-    for (const KillRequest& other : scenario.alternatives(request)) permitted_.push_back(rig.serve(other, {}));
-  for (uint64_t point = 1; point <= whole.points && !HasFailure(); point = next_point(point, whole.points)) {
-    const KillRun once = rig.serve(request, {point});
-    expect_permitted(once, "killed at point " + std::to_string(point) + " of " + std::to_string(whole.points));
-    if (once.points == 0) continue;
-    const uint64_t again = 1 + point * 7919 % once.points;
-    expect_permitted(rig.serve(request, {point, again}), "killed at point " + std::to_string(point) +
-                                                             " and again in the recovery at " + std::to_string(again) +
-                                                             " of " + std::to_string(once.points));
+    for (const KillRequest& other : scenario.alternatives(request)) judge.permit(rig.serve(other, {}));
+  judge.kill(serve);
+}
+
+std::string name_of(const testing::TestParamInfo<KillScenario>& info) { return info.param.name; }
+auto all(std::span<const KillScenario> scenarios) { return testing::ValuesIn(scenarios.begin(), scenarios.end()); }
+
+INSTANTIATE_TEST_SUITE_P(NamesThatCome, KillPointsOf, all(names_that_come()), name_of);
+INSTANTIATE_TEST_SUITE_P(NamesThatGo, KillPointsOf, all(names_that_go()), name_of);
+INSTANTIATE_TEST_SUITE_P(Renames, KillPointsOf, all(renames()), name_of);
+INSTANTIATE_TEST_SUITE_P(Writes, KillPointsOf, all(writes()), name_of);
+INSTANTIATE_TEST_SUITE_P(Cuts, KillPointsOf, all(cuts()), name_of);
+INSTANTIATE_TEST_SUITE_P(Ranges, KillPointsOf, all(ranges()), name_of);
+INSTANTIATE_TEST_SUITE_P(Copies, KillPointsOf, all(copies()), name_of);
+INSTANTIATE_TEST_SUITE_P(Attributes, KillPointsOf, all(attributes()), name_of);
+INSTANTIATE_TEST_SUITE_P(Failures, KillPointsOf, all(failures()), name_of);
+
+// What happens without a request: whoever lives does it from its beginning.
+class KillPointsWithoutRequests : public testing::Test {
+ protected:
+  void expect_survival(const std::function<void(Volume&)>& body) {
+    const auto* test = testing::UnitTest::GetInstance()->current_test_info();
+    const KillRig rig(stage_.files(), stage_.options(), stage_.clock());
+    Judge judge(test->name());
+    judge.permit(rig.work(body, {}));
+    judge.kill([&](const std::vector<uint64_t>& deaths) { return rig.work(body, deaths); });
   }
-  std::cout << scenario.name << ": " << whole.points << " points\n";
+
+  InodeRecord& inode_record(uint64_t ino) {
+    constexpr uint64_t kPerPage = kPageSize / sizeof(InodeRecord);
+    const uint64_t index = ino_index(ino);
+    const Region table = stage_.volume().image().region(RegionId::kInodes);
+    return reinterpret_cast<InodeRecord*>(table.base() + index / kPerPage * kPageSize)[index % kPerPage];
+  }
+
+  FsRig stage_{64 * kMiB, 0, KillScenario::geometry()};
+};
+
+TEST_F(KillPointsWithoutRequests, TheFirstAttachment) {
+  const ImageFiles fresh = ImageFiles::create(KillScenario::geometry());
+  KillRig rig(fresh, stage_.options(), stage_.clock());
+  rig.expect_init();
+  rig.count_from_start();
+  const auto body = [](Volume& volume) { ASSERT_TRUE(volume.fs().getattr(kRoot)); };
+  Judge judge("TheFirstAttachment");
+  judge.permit(rig.work(body, {}));
+  judge.kill([&](const std::vector<uint64_t>& deaths) { return rig.work(body, deaths); });
 }
 
-KillRequest with_names(uint32_t opcode, uint64_t nodeid, std::initializer_list<std::string_view> names) {
-  return {opcode, nodeid, make_names(names)};
+TEST_F(KillPointsWithoutRequests, TheBeginningOfTheConnection) {
+  KillRig rig(stage_.files(), stage_.options(), stage_.clock());
+  rig.expect_init();
+  rig.count_from_start();
+  const KillRequest init{FUSE_INIT, 0, init_argument()};
+  Judge judge("TheBeginningOfTheConnection");
+  judge.permit(rig.serve(init, {}));
+  judge.kill([&](const std::vector<uint64_t>& deaths) { return rig.serve(init, deaths); });
 }
 
-const Scenario kNamesThatCome[] = {
-    {"Mknod", [](FsRig&) { return mknod_request(kRoot, "new", S_IFREG | 0640); }},
-    {"MknodFifo", [](FsRig&) { return mknod_request(kRoot, "new", S_IFIFO | 0640); }},
-    {"MknodSocket", [](FsRig&) { return mknod_request(kRoot, "new", S_IFSOCK | 0640); }},
-    {"MknodCharacterDevice", [](FsRig&) { return mknod_request(kRoot, "new", S_IFCHR | 0640, 0x103); }},
-    {"MknodBlockDevice", [](FsRig&) { return mknod_request(kRoot, "new", S_IFBLK | 0640, 0x800); }},
-    {"MknodOfALongName", [](FsRig&) { return mknod_request(kRoot, std::string(255, 'n'), S_IFREG | 0640); }},
-    {"MknodWithADefaultAcl",
-     [](FsRig& rig) {
-       const uint64_t directory = rig.mkdir(kRoot, "dir")->ino;
-       EXPECT_TRUE(rig.set_xattr(directory, "system.posix_acl_default", some_acl()));
-       return mknod_request(directory, "new", S_IFREG | 0660);
-     }},
-    {"MknodOnARecordThatWasUsed",
-     [](FsRig& rig) {
-       const uint64_t old = file_in(rig, kRoot, "old", text(kBlock));
-       EXPECT_TRUE(rig.unlink(kRoot, "old"));
-       rig.forget(old);
-       return mknod_request(kRoot, "new", S_IFREG | 0640);
-     }},
-    {"Create", [](FsRig&) { return create_request(kRoot, "new"); }},
-    {"CreateOfWhatIsThere",
-     [](FsRig& rig) {
-       file_in(rig, kRoot, "old");
-       return create_request(kRoot, "old");
-     }},
-    {"Tmpfile", [](FsRig&) { return tmpfile_request(kRoot); }},
-    {"Mkdir", [](FsRig&) { return mkdir_request(kRoot, "new"); }},
-    {"MkdirWithADefaultAcl",
-     [](FsRig& rig) {
-       const uint64_t directory = rig.mkdir(kRoot, "dir")->ino;
-       EXPECT_TRUE(rig.set_xattr(directory, "system.posix_acl_default", some_acl()));
-       return mkdir_request(directory, "new");
-     }},
-    {"Symlink", [](FsRig&) { return with_names(FUSE_SYMLINK, kRoot, {"new", "target"}); }},
-    {"SymlinkToALongTarget", [](FsRig&) { return with_names(FUSE_SYMLINK, kRoot, {"new", text(4000)}); }},
-    {"Link", [](FsRig& rig) { return link_request(file_in(rig, kRoot, "old"), kRoot, "new"); }},
-    {"LinkOfATmpfile", [](FsRig& rig) { return link_request(rig.tmpfile(kRoot)->ino, kRoot, "new"); }},
-    {"Lookup",
-     [](FsRig& rig) {
-       file_in(rig, kRoot, "old");
-       return with_names(FUSE_LOOKUP, kRoot, {"old"});
-     }},
-    {"LookupOfNothing", [](FsRig&) { return with_names(FUSE_LOOKUP, kRoot, {"nothing"}); }},
-};
+// One open block of each kind: to be compressed, filled by one word, and not to be compressed.
+TEST_F(KillPointsWithoutRequests, Sealing) {
+  file_in(stage_, kRoot, "f", text(kBlock) + std::string(kBlock, 'x') + noise(kBlock) + text(100));
+  expect_survival([](Volume& volume) { volume.store().seal(100, true, Effort::kThorough); });
+}
 
-const Scenario kNamesThatGo[] = {
-    {"Unlink",
-     [](FsRig& rig) {
-       rig.forget(file_in(rig, kRoot, "old", text(3 * kBlock)));
-       return with_names(FUSE_UNLINK, kRoot, {"old"});
-     }},
-    {"UnlinkOfWhatIsLookedUp",
-     [](FsRig& rig) {
-       file_in(rig, kRoot, "old", text(kBlock));
-       return with_names(FUSE_UNLINK, kRoot, {"old"});
-     }},
-    {"UnlinkOfOneOfTwo",
-     [](FsRig& rig) {
-       const uint64_t ino = file_in(rig, kRoot, "old", text(kBlock));
-       EXPECT_TRUE(rig.link(ino, kRoot, "other"));
-       rig.forget(ino, 2);
-       return with_names(FUSE_UNLINK, kRoot, {"old"});
-     }},
-    {"UnlinkOfAFileWithXattrs",
-     [](FsRig& rig) {
-       const uint64_t ino = file_in(rig, kRoot, "old", text(kBlock));
-       EXPECT_TRUE(rig.set_xattr(ino, "user.a", "1"));
-       rig.forget(ino);
-       return with_names(FUSE_UNLINK, kRoot, {"old"});
-     }},
-    {"UnlinkOfALargeFile",
-     [](FsRig& rig) {
-       rig.forget(file_in(rig, kRoot, "old", std::string(3 * kMiB / 2, 'x')));
-       rig.volume().settle();
-       return with_names(FUSE_UNLINK, kRoot, {"old"});
-     }},
-    {"UnlinkOfASymlink",
-     [](FsRig& rig) {
-       rig.forget(rig.symlink(kRoot, "old", "target")->ino);
-       return with_names(FUSE_UNLINK, kRoot, {"old"});
-     }},
-    {"Rmdir",
-     [](FsRig& rig) {
-       rig.forget(rig.mkdir(kRoot, "old")->ino);
-       return with_names(FUSE_RMDIR, kRoot, {"old"});
-     }},
-    {"RmdirOfWhatIsLookedUp",
-     [](FsRig& rig) {
-       rig.mkdir(kRoot, "old");
-       return with_names(FUSE_RMDIR, kRoot, {"old"});
-     }},
-    {.name = "Forget",
-     .prepare =
-         [](FsRig& rig) {
-           const uint64_t ino = file_in(rig, kRoot, "old", text(kBlock));
-           EXPECT_TRUE(rig.unlink(kRoot, "old"));
-           return KillRequest{FUSE_FORGET, ino, make_argument(fuse_forget_in{.nlookup = 1})};
-         },
-     .is_answered = false},
-    {.name = "BatchForget",
-     .prepare =
-         [](FsRig& rig) {
-           const uint64_t gone = file_in(rig, kRoot, "gone", text(2 * kBlock));
-           const uint64_t stays = file_in(rig, kRoot, "stays");
-           const uint64_t twice = file_in(rig, kRoot, "twice");
-           EXPECT_TRUE(rig.lookup(kRoot, "twice"));
-           EXPECT_TRUE(rig.unlink(kRoot, "gone"));
-           return batch_forget_request({{gone, 1}, {stays, 1}, {twice, 1}});
-         },
-     .is_answered = false},
-};
+TEST_F(KillPointsWithoutRequests, SealingOfWhatIsReserved) {
+  const uint64_t ino = file_in(stage_, kRoot, "f", text(kBlock) + std::string(kBlock, 'x'));
+  ASSERT_TRUE(stage_.fallocate(ino, 0, 0, 2 * kBlock));
+  expect_survival([](Volume& volume) { volume.store().seal(100, true, Effort::kThorough); });
+}
 
-const Scenario kRenames[] = {
-    {"RenameToANewName",
-     [](FsRig& rig) {
-       file_in(rig, kRoot, "old");
-       return rename_request(kRoot, "old", kRoot, "new");
-     }},
-    {"RenameOverAFile",
-     [](FsRig& rig) {
-       file_in(rig, kRoot, "old", "of the old");
-       rig.forget(file_in(rig, kRoot, "new", text(2 * kBlock)));
-       return rename_request(kRoot, "old", kRoot, "new");
-     }},
-    {"RenameOverAFileThatIsLookedUp",
-     [](FsRig& rig) {
-       file_in(rig, kRoot, "old", "of the old");
-       file_in(rig, kRoot, "new", "of the new");
-       return rename_request(kRoot, "old", kRoot, "new");
-     }},
-    {"RenameOverAFileOfAnotherDirectory",
-     [](FsRig& rig) {
-       const uint64_t directory = rig.mkdir(kRoot, "dir")->ino;
-       file_in(rig, kRoot, "old");
-       rig.forget(file_in(rig, directory, "new"));
-       return rename_request(kRoot, "old", directory, "new");
-     }},
-    {"RenameOverAnEmptyDirectory",
-     [](FsRig& rig) {
-       rig.mkdir(kRoot, "old");
-       rig.forget(rig.mkdir(kRoot, "new")->ino);
-       return rename_request(kRoot, "old", kRoot, "new");
-     }},
-    {"RenameToTheSameInode",
-     [](FsRig& rig) {
-       EXPECT_TRUE(rig.link(file_in(rig, kRoot, "old"), kRoot, "new"));
-       return rename_request(kRoot, "old", kRoot, "new");
-     }},
-    {"RenameOfADirectoryToAnotherParent",
-     [](FsRig& rig) {
-       const uint64_t directory = rig.mkdir(kRoot, "dir")->ino;
-       file_in(rig, rig.mkdir(kRoot, "old")->ino, "child");
-       return rename_request(kRoot, "old", directory, "new");
-     }},
-    {"RenameNoReplace",
-     [](FsRig& rig) {
-       file_in(rig, kRoot, "old");
-       return rename_request(kRoot, "old", kRoot, "new", FileSystem::kRenameNoReplace);
-     }},
-    {"RenameExchange",
-     [](FsRig& rig) {
-       const uint64_t directory = rig.mkdir(kRoot, "dir")->ino;
-       file_in(rig, kRoot, "old");
-       rig.mkdir(directory, "new");
-       return rename_request(kRoot, "old", directory, "new", FileSystem::kRenameExchange);
-     }},
-    {"RenameWhiteout",
-     [](FsRig& rig) {
-       file_in(rig, kRoot, "old");
-       return rename_request(kRoot, "old", kRoot, "new", FileSystem::kRenameWhiteout);
-     }},
-    {"RenameWhiteoutOverAFile",
-     [](FsRig& rig) {
-       file_in(rig, kRoot, "old");
-       rig.forget(file_in(rig, kRoot, "new", text(kBlock)));
-       return rename_request(kRoot, "old", kRoot, "new", FileSystem::kRenameWhiteout);
-     }},
-};
+TEST_F(KillPointsWithoutRequests, CompressingAgain) {
+  std::string lines;
+  for (int i = 0; lines.size() < 2 * kBlock; ++i) lines += "line " + std::to_string(i * i) + "\n";
+  file_in(stage_, kRoot, "f", lines.substr(0, 2 * kBlock));
+  stage_.volume().store().seal(100, true, Effort::kFast);
+  ASSERT_GT(stage_.volume().store().recompress_backlog(), 0U);
+  expect_survival([](Volume& volume) { volume.store().recompress(100, true); });
+}
 
-const Scenario kWrites[] = {
-    {"WriteToAnEmptyFile", [](FsRig& rig) { return write_request(file_in(rig, kRoot, "f"), 0, text(100)); }},
-    {"WriteOverAnOpenBlock",
-     [](FsRig& rig) { return write_request(file_in(rig, kRoot, "f", text(5000)), 1000, text(2000, 2)); }},
-    {"WriteOverASealedBlock",
-     [](FsRig& rig) {
-       const uint64_t ino = file_in(rig, kRoot, "f", text(kBlock));
-       rig.volume().settle();
-       return write_request(ino, 1000, text(2000, 2));
-     }},
-    {"WriteOverASameFilledBlock",
-     [](FsRig& rig) {
-       const uint64_t ino = file_in(rig, kRoot, "f", std::string(kBlock, 'x'));
-       rig.volume().settle();
-       return write_request(ino, 1000, text(2000, 2));
-     }},
-    {"WriteBehindTheEndOfTheBlock",
-     [](FsRig& rig) { return write_request(file_in(rig, kRoot, "f", text(100)), 100, text(6000, 2)); }},
-    {"WriteToManyBlocks",
-     [](FsRig& rig) {
-       const uint64_t ino = file_in(rig, kRoot, "f", text(3 * kBlock));
-       rig.volume().settle();
-       return write_request(ino, kBlock / 2, text(4 * kBlock, 2));
-     }},
-    {"WriteFarBehindTheEnd",
-     [](FsRig& rig) { return write_request(file_in(rig, kRoot, "f", text(100)), 1'000'000, text(3000, 2)); }},
-    {"WriteThatTakesPrivileges",
-     [](FsRig& rig) {
-       const uint64_t ino = file_in(rig, kRoot, "f", text(100));
-       rig.run([&](Operation& op) { return rig.fs().setattr(op, ino, {.fields = SetAttr::kMode, .mode = 06777}); });
-       return write_request(ino, 0, "x", FUSE_WRITE_KILL_SUIDGID);
-     }},
-    {"WriteToWhatIsReserved",
-     [](FsRig& rig) {
-       const uint64_t ino = file_in(rig, kRoot, "f");
-       EXPECT_TRUE(rig.fallocate(ino, 0, 0, 2 * kBlock));
-       return write_request(ino, kBlock - 100, text(200));
-     }},
-    {"WriteAfterACutThatIsNotDone",
-     [](FsRig& rig) {
-       const uint64_t ino = file_in(rig, kRoot, "f", std::string(3 * kMiB, 'x'));
-       rig.volume().settle();
-       EXPECT_TRUE(rig.truncate(ino, 10));
-       return write_request(ino, 2 * kMiB, text(100));
-     }},
-    {.name = "WriteThatIsCutAtTheCap",
-     .prepare = [](FsRig& rig) { return write_request(file_in(rig, kRoot, "f"), 0, text(5 * kBlock)); },
-     .logical = 3 * kBlock},
-    {.name = "WriteAtTheCap",
-     .prepare = [](FsRig& rig) { return write_request(file_in(rig, kRoot, "f", text(3 * kBlock)), 3 * kBlock, "x"); },
-     .error = ENOSPC,
-     .logical = 3 * kBlock},
-};
+TEST_F(KillPointsWithoutRequests, PurgingAndGivingBackMemory) {
+  const uint64_t removed = file_in(stage_, kRoot, "removed", text(6 * kBlock));
+  const uint64_t cut = file_in(stage_, kRoot, "cut", std::string(3 * kMiB / 2, 'x'));
+  ASSERT_TRUE(stage_.set_xattr(removed, "user.a", "1"));
+  stage_.volume().settle();
+  ASSERT_TRUE(stage_.unlink(kRoot, "removed"));
+  ASSERT_TRUE(stage_.truncate(cut, 10));
+  // As if the request that forgot it had died then.
+  InodeRecord& inode = inode_record(removed);
+  inode.lookups = 0;
+  expect_survival([](Volume& volume) {
+    while (volume.fs().purge_step()) continue;
+    volume.pool().release_free_spans(kGiB);
+  });
+}
 
-INSTANTIATE_TEST_SUITE_P(NamesThatCome, KillPointsOf, testing::ValuesIn(kNamesThatCome), name_of);
-INSTANTIATE_TEST_SUITE_P(NamesThatGo, KillPointsOf, testing::ValuesIn(kNamesThatGo), name_of);
-INSTANTIATE_TEST_SUITE_P(Renames, KillPointsOf, testing::ValuesIn(kRenames), name_of);
-INSTANTIATE_TEST_SUITE_P(Writes, KillPointsOf, testing::ValuesIn(kWrites), name_of);
+// Objects of one class in many spans, most of them gone.
+TEST_F(KillPointsWithoutRequests, Compaction) {
+  for (int i = 0; i < 200; ++i) file_in(stage_, kRoot, std::to_string(i), text(500, uint32_t(i)));
+  stage_.volume().settle();
+  for (int i = 0; i < 200; ++i) {
+    if (i % 5 == 0) continue;
+    const uint64_t ino = stage_.lookup(kRoot, std::to_string(i))->ino;
+    ASSERT_TRUE(stage_.unlink(kRoot, std::to_string(i)));
+    stage_.forget(ino, 2);
+  }
+  ASSERT_GT(stage_.volume().pool().compactable(), 0U);
+  expect_survival([](Volume& volume) { volume.pool().compact(); });
+}
+
+TEST_F(KillPointsWithoutRequests, ForgettingAtTheEndOfTheConnection) {
+  file_in(stage_, kRoot, "stays", text(100));
+  const uint64_t goes = file_in(stage_, kRoot, "goes", text(2 * kBlock));
+  ASSERT_TRUE(stage_.set_xattr(goes, "user.a", "1"));
+  ASSERT_TRUE(stage_.unlink(kRoot, "goes"));
+  expect_survival([](Volume& volume) { drop_connection(volume); });
+}
+
+TEST_F(KillPointsWithoutRequests, ChangingOptions) {
+  stage_.volume().image().header().changed_options.store("size=1");
+  expect_survival([](Volume& volume) { volume.image().header().changed_options.store("size=2"); });
+}
 
 }  // namespace
 }  // namespace ztmpfs

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include <array>
+#include <random>
 
 #include "tests/support/fake_caller.h"
 
@@ -28,6 +29,10 @@ std::string text(size_t size, uint32_t seed) {
     c = char('a' + (seed >> 28));
   }
   return result;
+}
+
+KillRequest names_request(uint32_t opcode, uint64_t nodeid, std::initializer_list<std::string_view> names) {
+  return {opcode, nodeid, make_names(names)};
 }
 
 KillRequest mknod_request(uint64_t parent, std::string_view name, uint32_t mode, uint32_t rdev) {
@@ -125,6 +130,13 @@ KillRequest tmpfile_request(uint64_t parent) {
 
 KillRequest link_request(uint64_t ino, uint64_t parent, std::string_view name) {
   return {FUSE_LINK, parent, make_argument(fuse_link_in{.oldnodeid = ino}, {name})};
+}
+
+std::string noise(size_t size) {
+  std::mt19937 random(1);
+  std::string result(size, '\0');
+  for (char& c : result) c = char(random());
+  return result;
 }
 
 // linux/posix_acl_xattr.h: tag, permissions, id.

@@ -14,6 +14,8 @@
 namespace ztmpfs {
 
 // Requests as the kernel makes them, by the names of their opcodes.
+/// One whose argument is nothing but names.
+KillRequest names_request(uint32_t opcode, uint64_t nodeid, std::initializer_list<std::string_view> names);
 KillRequest mknod_request(uint64_t parent, std::string_view name, uint32_t mode, uint32_t rdev = 0);
 KillRequest create_request(uint64_t parent, std::string_view name, uint32_t flags = O_CREAT | O_RDWR);
 KillRequest mkdir_request(uint64_t parent, std::string_view name);
@@ -33,6 +35,8 @@ KillRequest link_request(uint64_t ino, uint64_t parent, std::string_view name);
 
 /// So many bytes that are neither one word over and over nor compress to nothing.
 std::string text(size_t size, uint32_t seed = 1);
+/// So many bytes that do not compress.
+std::string noise(size_t size);
 /// The value of an ACL that says more than a mode does.
 std::string some_acl();
 

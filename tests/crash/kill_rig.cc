@@ -240,11 +240,12 @@ KillRun KillRig::run(const Server& server, const std::vector<uint64_t>& deaths) 
   }
   Child child([&] {
     run_server(server, files, 0, is_first);
-    bool has_purged = false;
+    bool is_stocked = settles_;
     auto volume = std::make_unique<Volume>(duplicate(files), options_, clock_);
-    while (volume->fs().purge_step()) has_purged = true;
+    while (volume->fs().purge_step()) is_stocked = true;
+    if (settles_) volume->settle();
     // What was freed leaves memory in stock: to be compared, all have to look alike.
-    if (has_purged) volume = std::make_unique<Volume>(duplicate(files), options_, clock_);
+    if (is_stocked) volume = std::make_unique<Volume>(duplicate(files), options_, clock_);
     return dump(*volume);
   });
   result.dump = child.hear();

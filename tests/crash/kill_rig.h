@@ -45,6 +45,8 @@ class KillRig {
 
   /// A connection that is not begun yet: the first request is INIT. Else it is begun.
   void expect_init() { is_begun_ = false; }
+  /// Seals what is open before an image is dumped.
+  void settle_at_the_end() { settles_ = true; }
   /// Points of the first server count from its start, not from when it is ready to serve.
   void count_from_start() { counts_from_start_ = true; }
 
@@ -66,6 +68,7 @@ class KillRig {
   const VolumeOptions options_;
   const Clock& clock_;
   bool is_begun_ = true;
+  bool settles_ = false;
   bool counts_from_start_ = false;
 };
 

@@ -48,6 +48,21 @@ TEST(Volume, SettlingCompressesAndTellsWhichInodesChanged) {
   EXPECT_EQ(rig.read(ino), text);
 }
 
+TEST(Volume, ACutFileThatIsFreedInTheBackgroundIsToldOf) {
+  FsRig rig;
+  const uint64_t ino = rig.create(kRoot, "file")->ino;
+  for (uint64_t offset = 0; offset < 4 * kMiB; offset += kMiB) rig.write(ino, offset, std::string(kMiB, 'x'));
+  rig.volume().settle();
+  std::vector<uint64_t> settled;
+  rig.volume().set_on_settled([&](uint64_t changed) { settled.push_back(changed); });
+  ASSERT_GT(rig.truncate(ino, 0)->blocks, 0U) << "not all of it is freed at once";
+  rig.attach();
+  rig.volume().set_on_settled([&](uint64_t changed) { settled.push_back(changed); });
+  rig.volume().settle();
+  EXPECT_EQ(settled, std::vector<uint64_t>{ino});
+  EXPECT_EQ(rig.fs().getattr(ino)->blocks, 0U);
+}
+
 TEST(Volume, SmallFilesCostAFewHundredBytes) {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || ZTMPFS_SANITIZED
   GTEST_SKIP() << "sanitizers change what the heap costs";

@@ -195,6 +195,34 @@ TEST_F(Resume, ARequestThatEndsTheServerAgainAndAgainIsGivenUp) {
   EXPECT_EQ(request_record(served_.volume().image(), 0).attempts, 0u);
 }
 
+TEST_F(Resume, AttemptsOfARequestThatIsGoneAreNotCountedForTheNext) {
+  for (const uint32_t slot : {0u, 1u}) request_record(served_.volume().image(), slot).attempts = 2;
+  served_.serve();
+  EXPECT_TRUE(served_.caller().getattr(kRoot));  // takes one of them
+  served_.stop();
+  for (const uint32_t slot : {0u, 1u}) EXPECT_EQ(request_record(served_.volume().image(), slot).attempts, 0u);
+}
+
+TEST_F(Resume, AnOutcomeTellsTheBlocksThatThereAreNow) {
+  Operation write = served_.operation(1);
+  ASSERT_EQ(fs().write(write, file_, 0, std::vector<std::byte>(kMiB)), kMiB);
+  write.end();
+  Operation operation = served_.operation(0);
+  const auto recorded = fs().setattr(operation, file_, {.fields = SetAttr::kMode, .mode = 0600});
+  ASSERT_GT(recorded->blocks, 0u);
+  Operation cut = served_.operation(1);
+  ASSERT_TRUE(fs().setattr(cut, file_, {.fields = SetAttr::kSize, .size = 0}));
+  cut.end();
+  const uint64_t unique = leave(0, FUSE_SETATTR, file_, make_argument(fuse_setattr_in{}));
+  served_.serve();
+  const auto reply = kernel().wait(unique);
+  fuse_attr_out answer{};
+  ASSERT_EQ(reply.body.size(), sizeof(answer));
+  std::memcpy(&answer, reply.body.data(), sizeof(answer));
+  EXPECT_EQ(answer.attr.mode & 07777, 0600u);
+  EXPECT_EQ(answer.attr.blocks, 0u);
+}
+
 TEST_F(Resume, AnOutcomeIsSentHoweverOftenItWasTried) {
   Operation operation = served_.operation(0);
   const auto made = fs().mkdir(operation, kRoot, "new", 0755);

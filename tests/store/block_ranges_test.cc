@@ -120,6 +120,16 @@ TEST_P(BlockRangesTest, PunchingGivesMemoryAndPromisesBack) {
   expect_sound();
 }
 
+TEST_P(BlockRangesTest, APunchWithinASealedBlockCompressesItOnce) {
+  write(1, 0, noise(2 * GetParam()));
+  store_->seal(100, true, Effort::kThorough);
+  punch(1, 100, 100, false);
+  EXPECT_EQ(fast_codec_.compressions(), 1U);
+  punch(1, GetParam() - 100, 200, false);
+  EXPECT_EQ(fast_codec_.compressions(), 2U) << "of the first block only its end is cut";
+  expect_contents(1);
+}
+
 TEST_P(BlockRangesTest, PunchingNeedsNoRoom) {
   open(8 * kMiB, kMiB, 0);
   fill_up(1);

@@ -29,6 +29,26 @@ inline Contents make_contents(std::mt19937_64& random, size_t size) {
   return bytes;
 }
 
+/// A codec that counts.
+class CountingCodec final : public Codec {
+ public:
+  explicit CountingCodec(const Codec& codec) : codec_(codec) {}
+  CodecId id() const override { return codec_.id(); }
+  std::string_view name() const override { return codec_.name(); }
+  size_t compress(std::span<const std::byte> source, std::span<std::byte> target) const override {
+    ++compressions_;
+    return codec_.compress(source, target);
+  }
+  Result<size_t> decompress(std::span<const std::byte> source, std::span<std::byte> target) const override {
+    return codec_.decompress(source, target);
+  }
+  uint64_t compressions() const { return compressions_; }
+
+ private:
+  const Codec& codec_;
+  mutable std::atomic<uint64_t> compressions_ = 0;
+};
+
 /// Everything a store stands on; attach_again() is what a new process does after a crash.
 class BlockStoreTest : public testing::TestWithParam<Bytes> {
  protected:
@@ -44,7 +64,7 @@ class BlockStoreTest : public testing::TestWithParam<Bytes> {
     budget_ = std::make_unique<MemoryBudget>(limit, 512 * kKiB);
     arena_ = std::make_unique<Arena>(image_->data(), *budget_);
     pool_ = std::make_unique<Pool>(image_->region(RegionId::kHandles), *arena_, *budget_, kMiB);
-    StoreCodecs codecs{fast_.writer(), thorough_.writer(), [this](CodecId id) { return thorough_.reader(id); }};
+    StoreCodecs codecs{&fast_codec_, thorough_.writer(), [this](CodecId id) { return thorough_.reader(id); }};
     store_ = std::make_unique<BlockStore>(image_->region(RegionId::kBlocks), *pool_, *budget_, codecs, clock_,
                                           BlockStoreOptions{.block_size = GetParam(),
                                                             .hot_limit = hot_limit,
@@ -101,6 +121,7 @@ class BlockStoreTest : public testing::TestWithParam<Bytes> {
   ImageFiles files_;
   CodecSet fast_{CodecChoice{CodecId::kLz4, 1}};
   CodecSet thorough_{CodecChoice{CodecId::kZstd, 3}};
+  CountingCodec fast_codec_{*fast_.writer()};
   std::unique_ptr<Image> image_;
   std::unique_ptr<MemoryBudget> budget_;
   std::unique_ptr<Arena> arena_;
