@@ -44,6 +44,9 @@ struct Progress {
   std::atomic<int> thread = 0;
 };
 
+/// Makes the next getdents(2) ask the file system.
+void forget_listing(int directory);
+
 /// Works at random in directories of its own and knows what must come out: every byte that is read, every attribute and
 /// every errno is compared. One thread. The same seed makes the same operations.
 class Writer {

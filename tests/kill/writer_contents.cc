@@ -154,10 +154,10 @@ void Writer::read_whole() {
   compare_file(entry.path(), entry.node);
 }
 
-// What is called a hole must read as zeros.
+// What is called a hole must read as zeros; of pages that are still to be written back nobody else knows.
 void Writer::seek_data() {
   Handle* handle = any_handle([](const Handle& open) { return open.can_read; });
-  if (handle == nullptr || handle->node->data.empty()) return;
+  if (handle == nullptr || handle->node->data.empty() || handle->node->has_dirty_pages) return;
   const std::string& data = handle->node->data;
   const size_t offset = any_offset(data.size());
   describe("ino {} at {} of {}", handle->node->ino, offset, data.size());

@@ -62,6 +62,7 @@ void Writer::go_on_walking() {
   describe("ino {} after {} names", directory.ino, walk.seen.size());
   alignas(8) std::array<char, 4096> buffer{};
   const size_t room = random_.chance(50) ? 512 : 4096;
+  forget_listing(walk.fd);
   const auto length = ::getdents64(walk.fd, buffer.data(), room);
   if (directory.names == 0) {
     // The kernel says so of what was removed.
