@@ -13,6 +13,7 @@ import time
 HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "mount"))
 
+import mounted  # noqa: E402
 import mounting  # noqa: E402
 
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -79,11 +80,38 @@ def stacks_of(pid):
     return text
 
 
+def server_of(holder):
+    """The server's pid, awaited; None when there is none any more."""
+    deadline = time.monotonic() + RESTART_PATIENCE
+    while time.monotonic() < deadline and state_of(holder) not in ("Z", "X", ""):
+        if pids := children_of(holder):
+            return pids[-1]
+        time.sleep(0.002)
+    return None
+
+
+def kill_and_await(pid):
+    """Kills a server; True if it has died of it."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return mounting.wait_until(lambda: state_of(pid) in ("Z", "X", ""), RESTART_PATIENCE)
+
+
+def forget_names(mountpoint):
+    """Lets the kernel forget what it knows of the names of a mount: a remount does so (fs/super.c, reconfigure_super()),
+    and bothers no other mount. True if it could."""
+    remount, nosuid_nodev = 32, 6
+    return LIBC.mount(None, os.fsencode(mountpoint), None, remount | nosuid_nodev, None) == 0
+
+
 class KilledMount:
     """A mount in a private place with a load on it, both started by a shell in its own surroundings (WHERES)."""
 
-    def __init__(self, binaries, where, options, load):
+    def __init__(self, binaries, where, options, load, may_drop_caches=True):
         """`load`: a command line of the shell, run in the workplace, that ends when its standard input has a line."""
+        self.may_drop_caches = may_drop_caches
         self.place = mounting.Workplace(os.path.realpath(binaries))
         self.where = where
         self.options = options
@@ -119,13 +147,7 @@ class KilledMount:
         return read_text(os.path.join(self.place.directory, "output"))
 
     def server(self):
-        """The server's pid, awaited; None when there is none any more."""
-        deadline = time.monotonic() + RESTART_PATIENCE
-        while time.monotonic() < deadline and state_of(self.holder) not in ("Z", "X", ""):
-            if pids := children_of(self.holder):
-                return pids[-1]
-            time.sleep(0.002)
-        return None
+        return server_of(self.holder)
 
     def is_loaded(self):
         return self.shell.poll() is None and "\nload " not in self.output()
@@ -154,15 +176,9 @@ class KilledMount:
             lambda: self.place.leftovers()[:2] == ([], []))
 
     def forget_names(self):
-        """Lets the kernel forget what it knows of this mount, and the server all lookup counts but those of open files.
-
-        A remount does so (fs/super.c, reconfigure_super()), and bothers no other mount; where ours is not to be seen,
-        all caches go.
-        """
-        if self.where in ("root", "unlocked"):
-            remount, nosuid_nodev = 32, 6
-            if LIBC.mount(None, os.fsencode(self.mountpoint), None, remount | nosuid_nodev, None) == 0:
-                return
+        """Takes from the server all lookup counts but those of open files; where ours is not to be seen, all caches go."""
+        if self.where in ("root", "unlocked") and forget_names(self.mountpoint) or not self.may_drop_caches:
+            return
         with open("/proc/sys/vm/drop_caches", "w", encoding="ascii") as file:
             file.write("2")
 
@@ -176,6 +192,29 @@ class KilledMount:
         if self.shell is not None:
             self.shell.kill()
             self.shell.wait()
+
+
+class MountedToBeKilled(mounted.Mounted):
+    """A mount of root's without a load of its own."""
+
+    holder = None
+
+    def mount(self):
+        super().mount()
+        self.holder = self.started[-1]
+
+    def kill(self):
+        self.started = [*children_of(self.holder), self.holder]
+        super().kill()
+
+    def server(self):
+        return server_of(self.holder)
+
+    def forget_names(self):
+        forget_names(self.mountpoint)
+
+    def is_loaded(self):
+        return True
 
 
 class Killer:
@@ -201,11 +240,7 @@ class Killer:
 
     def end(self, pid):
         """True if the server has died of it."""
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            return False
-        return mounting.wait_until(lambda: state_of(pid) in ("Z", "X", ""), RESTART_PATIENCE)
+        return kill_and_await(pid)
 
 
 class Stopper(Killer):

@@ -44,7 +44,8 @@ struct Arguments {
       "usage: kill_load [--seed N] [--writers N] [--operations N] [--patience SECONDS] [--no-walks] DIRECTORY\n"
       "Works in DIRECTORY until standard input ends (or so many operations per writer), then compares everything,\n"
       "removes everything and says what was done. Exit status: 0 all as it must be, 1 a difference, 2 wrong usage,\n"
-      "3 an operation that took longer than SECONDS. --no-walks is for tmpfs, whose readdir leaves names out when others\n"
+      "3 an operation that took longer than SECONDS. --no-walks is for tmpfs, whose readdir leaves names out when "
+      "others\n"
       "are removed meanwhile.\n",
       status == 0 ? stdout : stderr);
   std::exit(status);
@@ -60,8 +61,8 @@ uint64_t number(const char* text) {
 Arguments parse(int count, char** values) {
   static constexpr option kOptions[] = {{"seed", 1, nullptr, 's'},     {"writers", 1, nullptr, 'w'},
                                         {"patience", 1, nullptr, 'p'}, {"operations", 1, nullptr, 'n'},
-                                        {"no-walks", 0, nullptr, 'W'},
-                                        {"help", 0, nullptr, 'h'},     {nullptr, 0, nullptr, 0}};
+                                        {"no-walks", 0, nullptr, 'W'}, {"help", 0, nullptr, 'h'},
+                                        {nullptr, 0, nullptr, 0}};
   Arguments arguments;
   for (int letter = 0; (letter = ::getopt_long(count, values, "h", kOptions, nullptr)) != -1;) {
     switch (letter) {
@@ -187,9 +188,10 @@ bool Load::print_counts() const {
     operations += writer->operations();
     compared += writer->bytes_compared();
   }
-  std::printf("%lu operations of %u writers, %lu MiB compared, seed %lu; zero_range %d xattrs %d tmpfile %d direct %d\n",
-              operations, arguments_.writers, compared >> 20, arguments_.seed, features_.zero_range,
-              features_.xattrs, features_.tmpfile, features_.direct_reads);
+  std::printf(
+      "%lu operations of %u writers, %lu MiB compared, seed %lu; zero_range %d xattrs %d tmpfile %d direct %d\n",
+      operations, arguments_.writers, compared >> 20, arguments_.seed, features_.zero_range, features_.xattrs,
+      features_.tmpfile, features_.direct_reads);
   for (const auto& [name, count] : counts) std::printf("%s %lu, ", std::string(name).c_str(), count);
   std::printf("%s\n", has_failed_ ? "FAILED" : "all as it must be");
   return !has_failed_;

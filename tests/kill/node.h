@@ -67,10 +67,10 @@ struct Entry {
 struct Walk {
   NodePointer directory;
   int fd = -1;
-  std::vector<std::string> seen;  ///< of this writer, in the order in which they came
+  std::vector<std::string> seen;        ///< of this writer, in the order in which they came
   std::map<std::string, bool> touched;  ///< names made or removed meanwhile: they may come or not
-  int64_t mark = -1;      ///< a position to go back to
-  size_t mark_index = 0;  ///< names seen before it
+  int64_t mark = -1;                    ///< a position to go back to
+  size_t mark_index = 0;                ///< names seen before it
   std::vector<std::string> seen_again;  ///< after the mark, the second time
   bool is_second = false;
 };

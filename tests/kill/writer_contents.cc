@@ -130,8 +130,8 @@ void Writer::copy_range() {
   for (size_t done = 0; done < length;) {
     off_t source_offset = off_t(source + done);
     off_t target_offset = off_t(target + done);
-    const auto count = expect(
-        ::copy_file_range(from->fd.get(), &source_offset, to->fd.get(), &target_offset, length - done, 0));
+    const auto count =
+        expect(::copy_file_range(from->fd.get(), &source_offset, to->fd.get(), &target_offset, length - done, 0));
     if (count == 0 || size_t(count) > length - done) throw Mismatch(fmt::format("{} bytes copied", count));
     put(*to->node, target + done, std::string_view(data).substr(done, size_t(count)));
     done += size_t(count);

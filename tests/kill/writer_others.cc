@@ -50,8 +50,7 @@ void Writer::map_file() {
 }
 
 void Writer::write_mapping() {
-  Handle* handle =
-      any_handle([](const Handle& open) { return open.mapping != nullptr && !open.node->data.empty(); });
+  Handle* handle = any_handle([](const Handle& open) { return open.mapping != nullptr && !open.node->data.empty(); });
   if (handle == nullptr) return;
   Node& node = *handle->node;
   // Pages beyond the end do not exist.
@@ -149,8 +148,7 @@ void Writer::change_attributes() {
 
 void Writer::change_xattr() {
   if (!features_.xattrs) return;
-  const Entry entry =
-      any_entry([](const Node& node) { return node.is_directory() || node.is(Node::Kind::kFile); });
+  const Entry entry = any_entry([](const Node& node) { return node.is_directory() || node.is(Node::Kind::kFile); });
   if (!entry.node) return;
   Node& node = *entry.node;
   const std::string path = entry.path();
