@@ -316,7 +316,7 @@ class PageOut(threading.Thread):
         self.mount = mount
         self.is_over = threading.Event()
         self.rounds = 0
-        self.bytes = 0
+        self.swapped_max = 0  # KiB
 
     def __enter__(self):
         self.start()
@@ -345,8 +345,10 @@ class PageOut(threading.Thread):
         try:
             for start, length in ranges:
                 vector = (ctypes.c_size_t * 2)(start, length)
-                count = LIBC.syscall(self.PROCESS_MADVISE, process, vector, ctypes.c_size_t(1), self.PAGEOUT, 0)
-                self.bytes += max(count, 0)
+                # Refused for what is locked in memory.
+                LIBC.syscall(self.PROCESS_MADVISE, process, vector, ctypes.c_size_t(1), self.PAGEOUT, 0)
             self.rounds += 1
+            used = [int(line.split()[3]) for line in read_text("/proc/swaps").splitlines()[1:]]
+            self.swapped_max = max(self.swapped_max, sum(used))
         finally:
             os.close(process)

@@ -48,7 +48,7 @@ std::string link_target(Call& call) {
     case 3: return std::string(PATH_MAX - 1, 'z');
     case 4: return std::string(PATH_MAX, 'z');
     case 5: return call.name() + "/";
-    case 6: return std::string(random.below(200), 'y') + "/missing";
+    case 6: return std::string(1 + random.below(200), 'y') + "/missing";  // never "/missing" itself
     default: return random.chance(60) ? call.name() : call.name() + "/" + call.name();
   }
 }
