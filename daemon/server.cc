@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <malloc.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -28,6 +29,14 @@ void tune_heap() {
   ::mallopt(M_TRIM_THRESHOLD, int(256 * kKiB));
 }
 
+// The soft limit is but a default, and the request buffers should be locked (fuse/request_slot.h).
+void raise_memory_lock_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_MEMLOCK, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_MEMLOCK, &limit);
+}
+
 void report(const UniqueFd& ready, std::string_view sentence) {
   log(LogLevel::kError, sentence);
   [[maybe_unused]] const ssize_t written = ::write(ready.get(), sentence.data(), sentence.size());
@@ -40,14 +49,14 @@ Options server_options(const std::vector<std::string>& arguments, const ImageFil
   Surroundings surroundings = Surroundings::current();
   surroundings.config_dir.clear();  // the launcher has read it
   const Options options = parse_command_line({arguments.begin() + 1, arguments.end()}, surroundings).options;
-  return change_options(options, split_settings(image.changed_options()), image_geometry(options).capacity,
-                        surroundings);
+  return change_options(options, split_settings(image.changed_options()), image.geometry().capacity, surroundings);
 }
 
 int server_main(const std::vector<std::string>& arguments) {
   ::prctl(PR_SET_NAME, "ztmpfs");  // exec of /proc/self/exe has made it "exe"
   std::signal(SIGPIPE, SIG_IGN);
   tune_heap();
+  raise_memory_lock_limit();
   std::signal(SIGHUP, SIG_IGN);  // the holder's business
   UniqueFd report_to;
   try {

@@ -71,7 +71,10 @@ FuseServer::FuseServer(int fd, Volume& volume, Options options)
     is_over.store(0, std::memory_order_release);
   }
   for (uint32_t slot = 0; slot < geometry.request_slots; ++slot) {
-    slots_.emplace_back(volume.image(), slot).populate();
+    if (!slots_.emplace_back(volume.image(), slot).populate())
+      log_limited(LogLevel::kWarning, "not locked",
+                  "may not lock the request buffers in memory (RLIMIT_MEMLOCK): once they were swapped out, the death of "
+                  "the server may end a request with EIO");
     readers_.push_back(
         std::make_unique<Reader>(fd, volume.image(), slot, volume.fs(), options_.hooks, options_.features));
     readers_.back()->set_on_attributes_changed([this](uint64_t ino) { notifier_.attributes_changed(ino); });

@@ -25,10 +25,9 @@ RequestSlot::RequestSlot(const Image& image, uint32_t slot)
   ZTMPFS_CHECK(buffer_.size() >= 4 * kPageSize, "a request buffer is too small for the smallest WRITE");
 }
 
-void RequestSlot::populate() const {
+bool RequestSlot::populate() const {
   if (!region_.populate(0, region_.length())) throw std::runtime_error("no memory for a request buffer");
-  // Without the right to lock memory, only swapping can still take the pages away.
-  static_cast<void>(::mlock(region_.base(), region_.length()));
+  return ::mlock(region_.base(), region_.length()) == 0;
 }
 
 uint32_t RequestSlot::transfer() const {

@@ -67,8 +67,9 @@ class RequestSlot {
   ReaderRecord& reader() const { return *reinterpret_cast<ReaderRecord*>(buffer_.data() + request_space().size()); }
 
   /// Makes the buffer resident and writable in this process and, where permitted, locks it there: a kill during the
-  /// kernel's copy to a page that is not would end the request with EIO. Throws std::runtime_error without memory.
-  void populate() const;
+  /// kernel's copy to a page that is not would end the request with EIO. True if it is locked; otherwise only swapping
+  /// can take the pages away. Throws std::runtime_error without memory.
+  bool populate() const;
 
  private:
   std::atomic_ref<uint64_t> unique() const;

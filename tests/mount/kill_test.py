@@ -61,6 +61,20 @@ class DeathOfTheServer(DeathCase):
         self.assert_clean()
 
 
+    def locked_kib(self):
+        with open(f"/proc/{self.pids()[1]}/status", encoding="ascii") as file:
+            return next(int(line.split()[1]) for line in file if line.startswith("VmLck:"))
+
+    def test_each_server_has_its_request_buffers_locked_in_memory(self):
+        """The kernel's copy to a page that is not there ends a request with EIO when the server dies meanwhile."""
+        before = self.locked_kib()
+        self.assertGreaterEqual(before, 1024)
+        self.kill(self.pids()[1])
+        self.assertFalse(os.path.exists(self.path))  # answered by the next one
+        self.assertEqual(self.locked_kib(), before)
+        self.unmount()
+
+
 class DeathOfHolderAndServer(DeathCase):
     def test_callers_get_an_error_and_one_command_cleans_up(self):
         write_file(self.path, b"x")
