@@ -64,6 +64,14 @@ std::optional<HolderAnswer> HolderClient::ask(HolderRequest request, std::chrono
   return answer;
 }
 
+std::string HolderClient::read_rest() const {
+  std::string text;
+  std::vector<UniqueFd> none;
+  while (receive(socket_.get(), text, none)) {
+  }
+  return text;
+}
+
 void HolderClient::tell(HolderRequest request) const {
   [[maybe_unused]] const ssize_t sent = ::send(socket_.get(), &request, 1, MSG_NOSIGNAL);
 }

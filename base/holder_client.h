@@ -18,7 +18,7 @@ enum class HolderRequest : char {
   kTaken = 'T',    ///< on the same connection: the new holder has it, the old one ends
   kForget = 'f',   ///< frees what was kept
   kUpgrade = 'u',  ///< starts the program that is installed now in the place of the server
-  kCheck = 'c',    ///< audits what no server serves; a JSON object: ok, breaches
+  kCheck = 'c',    ///< audits what no server serves; a JSON object, behind the answer: ok, breaches
 };
 
 /// What an answer begins with; the rest is its text.
@@ -43,6 +43,8 @@ class HolderClient {
   bool is_connected() const { return bool(socket_); }
   /// Nothing if the holder has gone. Throws std::runtime_error if no answer comes in time.
   std::optional<HolderAnswer> ask(HolderRequest request, std::chrono::milliseconds patience) const;
+  /// What comes after an answer, up to the end of the connection.
+  std::string read_rest() const;
   /// Says something that has no answer.
   void tell(HolderRequest request) const;
 

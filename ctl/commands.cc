@@ -7,8 +7,10 @@
 #include <iomanip>
 #include <ostream>
 #include <stdexcept>
+#include <string>
 
 #include "base/bytes.h"
+#include "base/holder_client.h"
 #include "ctl/control_client.h"
 #include "ctl/stats_text.h"
 
@@ -23,11 +25,38 @@ constexpr std::chrono::seconds kCheckPatience{600};    // it reads every record
 constexpr std::chrono::seconds kReclaimPatience{600};  // it may move everything
 constexpr unsigned kBadRequest = 400;
 constexpr int kPidWidth = 12;
+constexpr int kTries = 5;
+constexpr std::chrono::seconds kHolderPatience{60};  // an upgrade waits for two servers
+
+// A server that is replaced while it answers takes the connection with it; a question may be asked again.
+ControlAnswer patient_request(const MountInfo& mount, const std::string& method, const char* path,
+                              std::chrono::seconds patience, const std::string& request) {
+  for (int tries_left = method == "GET" ? kTries : 1;; --tries_left) {
+    try {
+      return control_request(mount.socket_path, method, path, patience, request);
+    } catch (const NotServed&) {
+      throw;
+    } catch (const std::exception&) {
+      if (tries_left == 1) throw;
+    }
+  }
+}
+
+// What the holder says to it, if that is no refusal.
+HolderAnswer ask_holder(const HolderClient& holder, const MountInfo& mount, HolderRequest request) {
+  auto answer = holder.is_connected() ? holder.ask(request, kHolderPatience) : std::nullopt;
+  if (!answer) throw std::runtime_error(mount.name + ": its holder has ended");
+  if (answer->verdict != HolderVerdict::kDone) throw std::runtime_error(mount.name + ": " + answer->text);
+  return std::move(*answer);
+}
 
 // The body of a successful answer.
 std::string ask(const MountInfo& mount, const char* method, const char* path, std::chrono::seconds patience,
                 const std::string& request = "") {
-  ControlAnswer answer = control_request(mount.socket_path, method, path, patience, request);
+  if (!mount.is_mounted())
+    throw std::runtime_error(mount.name + " is not mounted: its contents are kept until it is mounted again, or " +
+                             "forgotten (ztmpfsctl forget " + mount.name + ")");
+  ControlAnswer answer = patient_request(mount, method, path, patience, request);
   if (answer.status == 200) return std::move(answer.body);
   std::string reason = "HTTP status " + std::to_string(answer.status);
   boost::system::error_code error;
@@ -42,9 +71,10 @@ void list_as_json(const CommandContext& context) {
   json::array list;
   for (const MountInfo& mount : context.mounts)
     list.push_back(json::object{{"name", mount.name},
-                                {"mountpoint", mount.mountpoint},
-                                {"server_pid", mount.server_pid},
-                                {"holder_pid", mount.holder_pid}});
+                                {"mountpoint", mount.is_mounted() ? json::value(mount.mountpoint) : json::value()},
+                                {"server_pid", mount.server_pid != 0 ? json::value(mount.server_pid) : json::value()},
+                                {"holder_pid", mount.holder_pid},
+                                {"state", mount.state}});
   context.out << json::serialize(list) << "\n";
 }
 
@@ -60,7 +90,9 @@ int run_list(const CommandContext& context) {
                 << holder << mountpoint << "\n";
   };
   row("NAME", "SERVER PID", "HOLDER PID", "MOUNTPOINT");
-  for (const MountInfo& mount : context.mounts) row(mount.name, mount.server_pid, mount.holder_pid, mount.mountpoint);
+  for (const MountInfo& mount : context.mounts)
+    row(mount.name, mount.server_pid != 0 ? std::to_string(mount.server_pid) : "-", mount.holder_pid,
+        mount.is_mounted() ? mount.mountpoint : "(" + mount.state + ")");
   return EXIT_SUCCESS;
 }
 
@@ -70,9 +102,19 @@ int run_stats(const CommandContext& context) {
   return EXIT_SUCCESS;
 }
 
+// What is not mounted is audited by a process that its holder starts.
+std::string check_contents(const MountInfo& mount) {
+  const HolderClient holder(mount.holder_socket_path);
+  ask_holder(holder, mount, HolderRequest::kCheck);
+  std::string answer = holder.read_rest();
+  if (answer.empty()) throw std::runtime_error(mount.name + ": the check has crashed");
+  return answer;
+}
+
 int run_check(const CommandContext& context) {
   const MountInfo& mount = choose_mount(context.mounts, context.target);
-  const std::string answer = ask(mount, "POST", "/v1/check", kCheckPatience);
+  const std::string answer =
+      mount.is_mounted() ? ask(mount, "POST", "/v1/check", kCheckPatience) : check_contents(mount);
   const json::object result = json::parse(answer).as_object();
   const bool is_ok = result.at("ok").as_bool();
   if (context.as_json) {
@@ -144,6 +186,21 @@ int run_set(const CommandContext& context) {
   return EXIT_SUCCESS;
 }
 
+int run_upgrade(const CommandContext& context) {
+  const MountInfo& mount = choose_mount(context.mounts, context.target);
+  ask_holder(HolderClient(mount.holder_socket_path), mount, HolderRequest::kUpgrade);
+  if (!context.as_json) context.out << mount.name << ": the program that is installed now serves it\n";
+  return EXIT_SUCCESS;
+}
+
+int run_forget(const CommandContext& context) {
+  if (context.target.empty()) throw CtlUsageError("forget: NAME is missing");
+  const MountInfo& mount = choose_mount(context.mounts, context.target);
+  ask_holder(HolderClient(mount.holder_socket_path), mount, HolderRequest::kForget);
+  if (!context.as_json) context.out << mount.name << ": forgotten\n";
+  return EXIT_SUCCESS;
+}
+
 }  // namespace
 
 const std::vector<Command>& commands() {
@@ -153,6 +210,8 @@ const std::vector<Command>& commands() {
       {"compact", "move partly filled spans together and give back what that frees", run_compact},
       {"shrink", "give back about BYTES (K, M, G) of memory, cheapest first", run_shrink, true, "BYTES"},
       {"set", "change size, hot or psi of a mount in use", run_set, true, "KEY=VALUE"},
+      {"upgrade", "have the program that is installed now serve a mount, without interruption", run_upgrade},
+      {"forget", "free what keep has kept of a mount that has ended", run_forget},
       {"check", "audit every invariant of a mount; exit status 1 if one is broken", run_check},
   };
   return list;

@@ -8,17 +8,21 @@
 
 namespace ztmpfs {
 
-/// A mount, as it describes itself (GET /v1/info).
+/// A mount, as its holder describes it (base/holder_client.h), or what is kept of one.
 struct MountInfo {
   std::string name;
-  std::string mountpoint;
-  pid_t server_pid;
+  std::string mountpoint;  ///< empty: it is not mounted, but its contents are kept
+  pid_t server_pid;        ///< 0: there is none just now
   pid_t holder_pid;
+  std::string state;  ///< "mounted", "ending", "kept", "failed": kept, but no server could take it up
   std::string socket_path;
+  std::string holder_socket_path;
+
+  bool is_mounted() const { return !mountpoint.empty(); }
 };
 
-/// The mounts whose sockets lie in `runtime_dir`, by name. Those that have ended are left out; `complain` gets a
-/// sentence for each that does not answer properly.
+/// The mounts whose sockets lie in `runtime_dir`, by name, and what is kept. Those that have ended are left out;
+/// `complain` gets a sentence for each that does not answer properly.
 std::vector<MountInfo> find_mounts(const std::string& runtime_dir,
                                    const std::function<void(const std::string&)>& complain);
 

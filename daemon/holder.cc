@@ -34,12 +34,6 @@ constexpr int kAttachFactor = 10;
 
 [[noreturn]] void throw_errno(const char* what) { throw std::system_error(errno, std::generic_category(), what); }
 
-UniqueFd open_program() {
-  UniqueFd program(::open("/proc/self/exe", O_PATH | O_CLOEXEC));
-  if (!program) throw_errno("cannot open /proc/self/exe");
-  return program;
-}
-
 // From here on the signals wait in the descriptor.
 UniqueFd catch_signals() {
   sigset_t signals;
@@ -71,18 +65,20 @@ Holder::Holder(HolderStart start, std::function<void()> on_ready)
     : options_(std::move(start.options)),
       on_ready_(std::move(on_ready)),
       runtime_dir_(runtime_dir()),
-      program_(open_program()),
       lock_(std::move(start.lock)),
       predecessor_(std::move(start.predecessor)),
       policy_(options_.readers),
       quoted_mountpoint_(quote(options_.mountpoint)),
-      already_mounted_("a ztmpfs named " + options_.name + " is mounted already, on " + options_.mountpoint) {
+      already_mounted_("a ztmpfs named " + options_.name + " is mounted already, on " + options_.mountpoint),
+      is_on_terminal_(options_.foreground && ::isatty(STDERR_FILENO) == 1) {
   try {
     signals_ = catch_signals();
     supervision_.emplace(start.image.meta.get());
     supervision_->record().is_connection_over = start.has_contents ? 1 : 0;
     hang_watch_.emplace(supervision_->record(), options_.hang);
-    server_.emplace(make_descriptors(std::move(start.image)), program_.get(), server_arguments(options_));
+    server_.emplace(make_descriptors(std::move(start.image)), server_arguments(options_));
+    program_.emplace(Program::started_from(), server_->descriptors().image, server_arguments(options_));
+    server_->set_program(program_->fd());
     server_->descriptors().image.describe_mount({mountpoint_.path, mountpoint_.device, format_options(options_)});
     supervision_->record().mounted_at = to_record(now());
   } catch (...) {
@@ -167,6 +163,7 @@ void Holder::look_after_server() {
   } else if (state_ == State::kMounted && !mountpoint_.is_connected()) {
     on_mount_ended(EXIT_SUCCESS);
   }
+  if (checker_ != 0 && ::waitpid(checker_, nullptr, WNOHANG) == checker_) checker_ = 0;
   if (restart_at_ && now() >= *restart_at_ && !exit_code_) start_server();
 }
 
@@ -178,8 +175,13 @@ int Holder::poll_timeout() const {
 
 void Holder::take_signals() {
   signalfd_siginfo info{};
-  while (::read(signals_.get(), &info, sizeof(info)) == ssize_t(sizeof(info)))
-    if (info.ssi_signo != SIGCHLD) stop(::strsignal(int(info.ssi_signo)));
+  while (::read(signals_.get(), &info, sizeof(info)) == ssize_t(sizeof(info))) {
+    if (info.ssi_signo == SIGHUP && !is_on_terminal_) {
+      begin_upgrade(std::nullopt);
+    } else if (info.ssi_signo != SIGCHLD) {
+      stop(::strsignal(int(info.ssi_signo)));
+    }
+  }
 }
 
 void Holder::stop(const char* why) {
@@ -195,6 +197,7 @@ void Holder::read_report() {
   server_->read_report();
   if (!server_->is_ready() || was_ready) return;
   hang_watch_->begin(now());
+  if (upgrade_ && upgrade_->has_new_program) end_upgrade(HolderVerdict::kDone, "");
   if (!std::exchange(was_ever_ready_, true)) on_usable();
 }
 
@@ -230,6 +233,7 @@ void Holder::on_server_ended(int status) {
   if (has_refused && !was_ever_ready_) throw std::runtime_error(std::string(server_->sentence()));
   if (!mountpoint_.is_connected()) return on_mount_ended(has_exited(EXIT_FAILURE) ? EXIT_FAILURE : EXIT_SUCCESS);
   const ServerEnd end = end_of(status);
+  if (upgrade_) return go_on_with_upgrade(end);
   using Progress = RestartPolicy::Progress;
   const Progress progress = server_->is_ready()       ? Progress::kReady
                             : server_->has_attached() ? Progress::kAttached
@@ -278,6 +282,7 @@ void Holder::give_up() {
 
 // Nothing is left of the mount but the image.
 void Holder::end_connection() {
+  if (upgrade_) end_upgrade(HolderVerdict::kRefused, "the mount has ended meanwhile");
   restart_at_.reset();
   supervision_->record().is_connection_over = 1;
   if (mountpoint_.is_mounted()) unmount(mountpoint_, true);

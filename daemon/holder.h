@@ -14,6 +14,7 @@
 #include "daemon/mounter.h"
 #include "daemon/name_lock.h"
 #include "daemon/options.h"
+#include "daemon/program.h"
 #include "daemon/restart_policy.h"
 #include "daemon/server_process.h"
 
@@ -39,6 +40,11 @@ class Holder {
  private:
   using Milliseconds = std::chrono::milliseconds;
 
+  /// A server is to be replaced by one of a newer program.
+  struct Upgrade {
+    std::optional<HolderSocket::ClientId> client;  ///< whom to tell
+    bool has_new_program = false;                  ///< the old one has left
+  };
   /// What there is to hold.
   enum class State : uint8_t {
     kMounted,  ///< a mount; it has a server, or is about to get one
@@ -71,18 +77,23 @@ class Holder {
   void answer(const HolderSocket::Request& request);
   void hand_over(HolderSocket::ClientId client);
   void forget(HolderSocket::ClientId client);
+  void begin_upgrade(std::optional<HolderSocket::ClientId> client);
+  void go_on_with_upgrade(ServerEnd end);
+  void end_upgrade(HolderVerdict verdict, std::string_view sentence);
+  void start_check(HolderSocket::ClientId client);
+  [[noreturn]] void become_checker(HolderSocket::ClientId client);
   std::string_view status_text(std::span<char> space) const;
 
   const Options options_;
   const std::function<void()> on_ready_;
   const std::string runtime_dir_;
   const SystemClock clock_;
-  const UniqueFd program_;  // this one: its file may be replaced by another version
   const NameLock lock_;
   std::optional<HolderClient> predecessor_;  // has the contents too, as long as we may fail
   UniqueFd signals_;
   MountPoint mountpoint_;
   std::optional<ServerProcess> server_;
+  std::optional<Program> program_;
   std::optional<SupervisionPage> supervision_;
   std::optional<HangWatch> hang_watch_;
   std::optional<HolderSocket> socket_;  // once the mount is usable
@@ -94,6 +105,9 @@ class Holder {
   std::optional<Milliseconds> restart_at_;           // there is no server now
   uint64_t oom_kills_seen_ = 0;                      // the kernel's count, when last looked at
   std::optional<HolderSocket::ClientId> successor_;  // the client that is taking over what is kept
+  std::optional<Upgrade> upgrade_;
+  pid_t checker_ = 0;    // a process that audits what is kept
+  bool is_on_terminal_;  // whose end is ours
   bool was_ever_ready_ = false;
   bool is_stopping_ = false;
   bool has_hung_ = false;  // we have killed the server

@@ -1,10 +1,17 @@
 // What the holder is asked for (base/holder_client.h), also when there is no server.
+#include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <string>
+#include <vector>
 
+#include "base/log.h"
+#include "daemon/command_line.h"
 #include "daemon/holder.h"
 
 namespace ztmpfs {
@@ -29,8 +36,8 @@ void Holder::answer(const HolderSocket::Request& request) {
       exit_code_ = EXIT_SUCCESS;
       return;
     case HolderRequest::kForget: return forget(request.client);
-    case HolderRequest::kUpgrade:
-    case HolderRequest::kCheck: break;
+    case HolderRequest::kUpgrade: return begin_upgrade(request.client);
+    case HolderRequest::kCheck: return start_check(request.client);
   }
   socket_->answer(request.client, HolderVerdict::kRefused, "this is not a request to a holder");
 }
@@ -66,6 +73,69 @@ void Holder::hand_over(HolderSocket::ClientId client) {
   const std::array descriptors{image.meta.get(), image.data.get(), image.buffers.get(), lock_.fd()};
   successor_ = client;
   socket_->answer(client, HolderVerdict::kDone, "", descriptors, true);
+}
+
+// The newer program is asked before the old server stops, which then leaves at a request boundary.
+void Holder::begin_upgrade(std::optional<HolderSocket::ClientId> client) {
+  const auto refuse = [&](std::string_view why) {
+    if (client) socket_->answer(*client, HolderVerdict::kRefused, why);
+    if (!client) log(LogLevel::kWarning, why);
+  };
+  if (state_ != State::kMounted) return refuse("there is no server: it is not mounted");
+  if (upgrade_) return refuse("an upgrade is under way already");
+  if (!server_->is_ready() || is_stopping_) return refuse("the server does not serve just now");
+  if (const std::string_view why = program_->probe(); !why.empty()) return refuse(why);
+  upgrade_ = Upgrade{.client = client};
+  server_->give_order(ServerOrder::kPark);
+}
+
+// A server has ended that was to leave, or the new one has that was to serve instead: then the old program goes on.
+void Holder::go_on_with_upgrade(ServerEnd end) {
+  program_->take_candidate();
+  server_->set_program(program_->fd());
+  if (upgrade_->has_new_program) {
+    const std::string_view why = server_->sentence();
+    end_upgrade(HolderVerdict::kRefused, why.empty() ? "the new server has crashed; the old one goes on" : why);
+  } else {
+    upgrade_->has_new_program = true;
+  }
+  note_restart(end);
+  start_server();
+}
+
+void Holder::end_upgrade(HolderVerdict verdict, std::string_view sentence) {
+  if (upgrade_->client && socket_->has(*upgrade_->client)) socket_->answer(*upgrade_->client, verdict, sentence);
+  if (verdict == HolderVerdict::kDone) log(LogLevel::kInfo, "the server is that of " + program_->path() + " now");
+  if (verdict != HolderVerdict::kDone) log(LogLevel::kWarning, sentence);
+  upgrade_.reset();
+}
+
+// In a process of its own, which answers the client itself.
+void Holder::start_check(HolderSocket::ClientId client) {
+  if (state_ == State::kMounted) return socket_->answer(client, HolderVerdict::kRefused, already_mounted_);
+  if (checker_ != 0) return socket_->answer(client, HolderVerdict::kRefused, "a check is under way already");
+  const pid_t child = ::fork();
+  if (child == 0) become_checker(client);
+  if (child < 0) return socket_->answer(client, HolderVerdict::kRefused, "cannot start a process");
+  checker_ = child;
+  socket_->hang_up(client);
+}
+
+void Holder::become_checker(HolderSocket::ClientId client) {
+  socket_->answer(client, HolderVerdict::kDone, "", {}, true);
+  ::dup2(socket_->client_fd(client), STDOUT_FILENO);
+  const ImageFiles& image = server_->descriptors().image;
+  for (const UniqueFd* fd : {&image.meta, &image.data, &image.buffers}) ::fcntl(fd->get(), F_SETFD, 0);
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  std::vector<std::string> arguments = server_arguments(options_);
+  arguments.insert(arguments.begin(), {"ztmpfs", format_image_argument(kCheckArgument, image)});
+  std::vector<char*> pointers;
+  for (std::string& argument : arguments) pointers.push_back(argument.data());
+  pointers.push_back(nullptr);
+  ::execveat(program_->fd(), "", pointers.data(), environ, AT_EMPTY_PATH);
+  ::_exit(EXIT_FAILURE);
 }
 
 void Holder::forget(HolderSocket::ClientId client) {

@@ -65,7 +65,7 @@ int probe_main(const std::vector<std::string>& arguments) {
   log_open(false, "probe");
   std::string sentence;
   try {
-    sentence = find_takeover_obstacle(parse_probe_argument(arguments.front()), arguments);
+    sentence = find_takeover_obstacle(parse_image_argument(kProbeArgument, arguments.front()), arguments);
   } catch (const std::exception& error) {
     sentence = error.what();
   }

@@ -65,7 +65,7 @@ Program::Program(std::string path, const ImageFiles& image, const std::vector<st
     : path_(std::move(path)),
       fd_(open_program(kOwnFile)),
       image_{image.meta.get(), image.data.get(), image.buffers.get()},
-      arguments_{"ztmpfs", format_probe_argument(image)} {
+      arguments_{"ztmpfs", format_image_argument(kProbeArgument, image)} {
   if (!fd_) throw std::system_error(errno, std::generic_category(), "cannot open this program's file");
   arguments_.insert(arguments_.end(), server_arguments.begin(), server_arguments.end());
   for (std::string& argument : arguments_) argument_pointers_.push_back(argument.data());

@@ -34,14 +34,14 @@ std::string format_server_argument(ServerDescriptors& descriptors) {
   return text + descriptors.device;
 }
 
-std::string format_probe_argument(const ImageFiles& image) {
-  return std::string(kProbeArgument) + std::to_string(image.meta.get()) + "," + std::to_string(image.data.get()) + "," +
+std::string format_image_argument(std::string_view kind, const ImageFiles& image) {
+  return std::string(kind) + std::to_string(image.meta.get()) + "," + std::to_string(image.data.get()) + "," +
          std::to_string(image.buffers.get());
 }
 
-ImageFiles parse_probe_argument(std::string_view argument) {
-  if (!argument.starts_with(kProbeArgument)) throw std::invalid_argument("not the first argument of a probe");
-  std::string_view rest = argument.substr(kProbeArgument.size());
+ImageFiles parse_image_argument(std::string_view kind, std::string_view argument) {
+  if (!argument.starts_with(kind)) throw std::invalid_argument("not an argument of the form " + std::string(kind));
+  std::string_view rest = argument.substr(kind.size());
   ImageFiles image;
   for (UniqueFd* fd : {&image.meta, &image.data, &image.buffers}) *fd = next_descriptor(rest);
   return image;

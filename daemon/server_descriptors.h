@@ -53,10 +53,13 @@ ServerDescriptors parse_server_argument(std::string_view argument);
 /// The first argument of a program that is asked whether it could take over an image; the server's options follow it.
 inline constexpr std::string_view kProbeArgument = "--probe=";
 
-/// "--probe=3,4,5", as format_server_argument().
-std::string format_probe_argument(const ImageFiles& image);
+/// The first argument of a program that audits an image which nobody serves; the server's options follow it.
+inline constexpr std::string_view kCheckArgument = "--check=";
+
+/// "--probe=3,4,5" or "--check=...": as format_server_argument().
+std::string format_image_argument(std::string_view kind, const ImageFiles& image);
 
 /// As parse_server_argument().
-ImageFiles parse_probe_argument(std::string_view argument);
+ImageFiles parse_image_argument(std::string_view kind, std::string_view argument);
 
 }  // namespace ztmpfs

@@ -28,8 +28,8 @@ Pipe make_pipe() {
 
 }  // namespace
 
-ServerProcess::ServerProcess(ServerDescriptors descriptors, int program, std::vector<std::string> arguments)
-    : descriptors_(std::move(descriptors)), program_(program) {
+ServerProcess::ServerProcess(ServerDescriptors descriptors, std::vector<std::string> arguments)
+    : descriptors_(std::move(descriptors)) {
   // Keeps the number free; each server finds its end of a fresh pipe there.
   descriptors_.ready.reset(::open("/dev/null", O_RDWR | O_CLOEXEC));
   Pipe orders = make_pipe();

@@ -17,14 +17,14 @@ namespace ztmpfs {
 /// once it is constructed. One thread.
 class ServerProcess {
  public:
-  /// Owns the descriptors, of which `ready` and `orders` are made here. `program` is a descriptor of the program's
-  /// file, borrowed; `arguments` are what follows the first one. Throws std::system_error.
-  ServerProcess(ServerDescriptors descriptors, int program, std::vector<std::string> arguments);
+  /// Owns the descriptors, of which `ready` and `orders` are made here. `arguments` are what follows the first one.
+  /// Throws std::system_error.
+  ServerProcess(ServerDescriptors descriptors, std::vector<std::string> arguments);
 
+  /// What is started from now on: a descriptor of the program's file, borrowed.
+  void set_program(int program) { program_ = program; }
   /// Starts a process; there must be none. False, with errno, if the kernel refuses.
   [[nodiscard]] bool start();
-  /// Uses another program from the next start on. Borrowed.
-  void set_program(int program) { program_ = program; }
   /// 0: there is none.
   pid_t pid() const { return pid_; }
   /// The status of waitpid(2), once, when it has ended.
@@ -46,7 +46,7 @@ class ServerProcess {
   [[noreturn]] void become_server(int report);
 
   ServerDescriptors descriptors_;
-  int program_;
+  int program_ = -1;
   UniqueFd orders_;  // write end; its closing by the kernel is the server's sign that we are gone
   UniqueFd report_;  // read end
   std::vector<std::string> arguments_;

@@ -107,7 +107,8 @@ TEST(Options, RootOfTheMountIsTheUsers) {
 
 TEST(Options, ServerGetsTheSameOptions) {
   const Options options = with(
-      "size=1G,logical=2G,hot=64M,block=4K,codec=zstd:-5,uid=5,gid=6,mode=750,allow_other,xattr,acl,keep,hang=7s,psi=some:"
+      "size=1G,logical=2G,hot=64M,block=4K,codec=zstd:-5,uid=5,gid=6,mode=750,allow_other,xattr,acl,keep,hang=7s,psi="
+      "some:"
       "100ms/1s,"
       "noexec,noatime,suid,sync,fsname=a=b,subtype=other");
   Surroundings elsewhere = kRoot;

@@ -33,13 +33,13 @@ TEST(ServerDescriptors, ArgumentNamesThemAll) {
 
 TEST(ServerDescriptors, TheImageAloneIsToldToAProbe) {
   ImageFiles given{.meta = open_null(), .data = open_null(), .buffers = open_null()};
-  ImageFiles taken = parse_probe_argument(format_probe_argument(given));
+  ImageFiles taken = parse_image_argument(kProbeArgument, format_image_argument(kProbeArgument, given));
   EXPECT_EQ(taken.meta.get(), given.meta.get());
   EXPECT_EQ(taken.data.get(), given.data.get());
   EXPECT_EQ(taken.buffers.get(), given.buffers.get());
   for (UniqueFd* fd : {&given.meta, &given.data, &given.buffers}) fd->release();
   for (const char* argument : {"--probe=", "--probe=x", "--probe=999999,4", "--server=0,1,2"})
-    EXPECT_THROW(parse_probe_argument(argument), std::invalid_argument) << argument;
+    EXPECT_THROW(parse_image_argument(kProbeArgument, argument), std::invalid_argument) << argument;
 }
 
 TEST(ServerDescriptors, ArgumentByHandIsRefused) {
