@@ -53,33 +53,40 @@ void RecordAllocator::release(uint32_t id) {
   if (++pages_empty_ > kEmptyPagesKept) punch_page(page);
 }
 
-void RecordAllocator::adopt(uint32_t id) {
+void RecordAllocator::adopt_page(uint32_t page, const uint64_t* used) {
   MutexLock lock(mutex_);
-  const uint32_t page = id / records_per_page_;
   grow_to(page);
+  budget_.charge(kPageSize);
+  ++pages_resident_;
   pages_[page].resident = true;
-  take(page, id % records_per_page_);
+  uint32_t count = 0;
+  for (uint32_t word = 0; word < words_per_page_; ++word) {
+    used_bits_[size_t(page) * words_per_page_ + word] = used[word];
+    count += uint32_t(std::popcount(used[word]));
+  }
+  records_used_ += count;
+  if (page == 0) used_word(0, 0) |= 1;  // number 0 means "none"
+  pages_[page].used = uint16_t(count + (page == 0 ? 1 : 0));
+  if (pages_[page].used == 0) ++pages_empty_;
+  set_has_free(page, pages_[page].used < records_per_page_);
 }
 
 void RecordAllocator::finish_attach() {
   MutexLock lock(mutex_);
-  region_.for_each_resident([this](Bytes offset, Bytes length) NO_THREAD_SAFETY_ANALYSIS {
-    for (Bytes at = offset; at < offset + length; at += kPageSize) {
-      const auto page = uint32_t(at / kPageSize);
-      budget_.charge(kPageSize);
-      ++pages_resident_;
-      grow_to(page);
-      pages_[page].resident = true;
-      if (page == 0 && (used_word(0, 0) & 1) == 0) take(0, 0);  // number 0 means "none"
-      if (pages_[page].used == 0) {
-        ++pages_empty_;
-        punch_page(page);
-      } else {
-        set_has_free(page, pages_[page].used < records_per_page_);
-      }
-    }
-  });
-  records_used_ -= pages_.empty() || !pages_[0].resident ? 0 : 1;
+  for (size_t page = pages_.size(); page-- > 0 && pages_empty_ > 0;)
+    if (page < pages_.size() && pages_[page].resident && pages_[page].used == 0) punch_page(uint32_t(page));
+}
+
+bool RecordAllocator::copy_used(uint32_t page, uint64_t* used) const {
+  MutexLock lock(mutex_);
+  if (page >= pages_.size() || pages_[page].used == 0) return false;
+  std::copy_n(used_bits_.begin() + ptrdiff_t(size_t(page) * words_per_page_), words_per_page_, used);
+  return true;
+}
+
+uint32_t RecordAllocator::pages() const {
+  MutexLock lock(mutex_);
+  return uint32_t(pages_.size());
 }
 
 void RecordAllocator::for_each_resident(const std::function<void(uint32_t)>& visit) {

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
+#include <stdexcept>
 #include <type_traits>
 #include <vector>
 
@@ -28,12 +30,18 @@ class RecordAllocator {
   uint32_t allocate(Admission admission = Admission::kCapped);
   /// The record is free again (its durable part already says so). Empty pages go back to the OS, but for a few.
   void release(uint32_t id);
-  /// Attach only: takes note of a record in use.
-  void adopt(uint32_t id);
-  /// Attach only, after the last adopt(): gives back resident pages without a record in use.
+  /// Attach only: takes note of a resident page, and of its records in use: one bit each, from the lowest of the first
+  /// word on, padded to whole words.
+  void adopt_page(uint32_t page, const uint64_t* used);
+  /// Attach only, after the last adopt_page(): gives back pages without a record in use.
   void finish_attach();
-  /// Attach only: calls visit(id) for each record on a resident page.
+  /// Calls visit(id) for each record on a resident page. Nobody allocates or releases meanwhile.
   void for_each_resident(const std::function<void(uint32_t)>& visit);
+  /// Copies the bits of a page's records in use, as for adopt_page(). False if the page holds none.
+  bool copy_used(uint32_t page, uint64_t* used) const;
+  /// One more than the highest page that was ever resident.
+  uint32_t pages() const;
+  uint32_t pages_max() const { return pages_max_; }
 
   /// False for any number that is free, out of range or 0; never touches the record itself.
   bool is_used(uint32_t id) const;
@@ -95,16 +103,38 @@ class DurableTable {
   /// a page resident.
   bool contains(uint32_t id) const { return allocator_.is_used(id); }
 
-  /// Rebuilds the allocator: is_used(id, record) tells which records are in use.
+  /// Rebuilds the allocator: is_used(id, record) tells which records are in use, and may throw.
   template <class Predicate>
   void attach(Predicate&& is_used) {
-    allocator_.for_each_resident([&](uint32_t id) {
-      if (id != 0 && is_used(id, (*this)[id])) allocator_.adopt(id);
+    region_.for_each_resident([&](Bytes offset, Bytes length) {
+      if ((offset + length) / kPageSize > allocator_.pages_max())
+        throw std::runtime_error("the image is damaged: a table has more pages than it has numbers for");
+      region_.prefault(offset, length);
+      for (auto page = uint32_t(offset / kPageSize); page < (offset + length) / kPageSize; ++page) {
+        UsedBits used{};
+        for (uint32_t record = page == 0 ? 1 : 0; record < kRecordsPerPage; ++record) {
+          const uint32_t id = page * kRecordsPerPage + record;
+          if (is_used(id, (*this)[id])) used[record / 64] |= 1ULL << (record % 64);
+        }
+        allocator_.adopt_page(page, used.data());
+      }
     });
     allocator_.finish_attach();
   }
+  /// Calls visit(id) for each record in use, in ascending order. Nobody allocates meanwhile.
+  template <class Visitor>
+  void for_each_used(Visitor&& visit) const {
+    UsedBits used{};
+    for (uint32_t page = 0; page < allocator_.pages(); ++page) {
+      if (!allocator_.copy_used(page, used.data())) continue;
+      for (uint32_t record = page == 0 ? 1 : 0; record < kRecordsPerPage; ++record)
+        if ((used[record / 64] >> (record % 64) & 1) != 0) visit(page * kRecordsPerPage + record);
+    }
+  }
 
  private:
+  using UsedBits = std::array<uint64_t, (kRecordsPerPage + 63) / 64>;
+
   Region region_;
   RecordAllocator allocator_;
 };

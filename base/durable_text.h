@@ -18,12 +18,15 @@ class DurableText {
 
   /// Throws std::length_error, and changes nothing, if the text is longer than kLengthMax.
   void store(std::string_view text);
+  /// Throws std::runtime_error if the text is not the one that was stored: the image is damaged.
   std::string load() const;
 
  private:
   using Copy = std::array<char, kLengthMax + 1>;
 
-  std::atomic<uint32_t> current_ = 0;
+  static uint32_t checked(uint32_t copy, std::string_view text);
+
+  std::atomic<uint32_t> current_ = 0;  // the copy that counts in bit 0, a checksum of its text in the others
   std::array<Copy, 2> copies_{};
 };
 

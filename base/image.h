@@ -4,9 +4,12 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "base/bytes.h"
+#include "base/durable_store.h"
 #include "base/durable_text.h"
 #include "base/mount_record.h"
 #include "base/supervision.h"
@@ -37,7 +40,7 @@ struct ImageGeometry {
   Bytes request_buffer_size = kMiB + 2 * kPageSize;
 };
 
-/// First page of the metadata memfd. Durable; constant once created, but for `inode_generation_floor` and
+/// First page of the metadata memfd. Durable; constant once created, but for `inode_generation_floor_word` and
 /// `changed_options`.
 struct ImageHeader {
   static constexpr uint64_t kMagic = 0x7366706d747a0001;  // "ztmpfs", reversed, and a byte order mark
@@ -53,26 +56,50 @@ struct ImageHeader {
     Bytes length;
   };
   std::array<Extent, size_t(RegionId::kCount)> regions;
-  /// No inode on a page of the table that was given back had a generation this high.
-  std::atomic<uint32_t> inode_generation_floor;
+  /// inode_generation_floor() and, in the upper half, its complement; 0 at first.
+  std::atomic<uint64_t> inode_generation_floor_word;
   /// Options that were changed while mounted, "size=...,hot=...": they replace those the server is started with.
   DurableText changed_options;
+
+  /// No inode on a page of the table that was given back had a higher generation.
+  uint32_t inode_generation_floor() const {
+    return uint32_t(inode_generation_floor_word.load(std::memory_order_relaxed));
+  }
+  void set_inode_generation_floor(uint32_t floor) {
+    durable_store(inode_generation_floor_word, uint64_t(~floor) << 32 | floor);
+  }
 };
+
+/// Whether what a process does to an image is done to its files.
+enum class ImageAccess {
+  kShared,
+  kPrivate,  ///< the files stay as they are: what is stored is this process's own, and so is what is given back
+};
+
+/// Which pages were made resident and given back under ImageAccess::kPrivate: what the file does not know. Thread-safe.
+class PrivatePages;
 
 /// A page-aligned part of a mapped memfd. Not owning; valid as long as its Image.
 class Region {
  public:
   Region() = default;
-  Region(std::byte* base, Bytes length, int fd, Bytes fd_offset)
-      : base_(base), length_(length), fd_(fd), fd_offset_(fd_offset) {}
+  /// `private_pages` is nullptr under ImageAccess::kShared.
+  Region(std::byte* base, Bytes length, int fd, Bytes fd_offset, PrivatePages* private_pages = nullptr)
+      : base_(base), length_(length), fd_(fd), fd_offset_(fd_offset), private_pages_(private_pages) {}
+  Region part(Bytes offset, Bytes length) const {
+    return Region(base_ + offset, length, fd_, fd_offset_ + offset, private_pages_);
+  }
 
   std::byte* base() const { return base_; }
   Bytes length() const { return length_; }
-  /// Gives the pages of [offset, offset + length) back to the OS; they read as zeros afterwards.
+  /// Gives the pages of [offset, offset + length) back to the OS; they read as zeros afterwards. Under
+  /// ImageAccess::kPrivate they only count as not resident.
   void punch(Bytes offset, Bytes length) const;
   /// Makes the pages resident and writable in this process's page table (MADV_POPULATE_WRITE).
   /// False if the kernel has no memory for them.
   [[nodiscard]] bool populate(Bytes offset, Bytes length) const;
+  /// Puts pages that are resident into this process's page table (MADV_POPULATE_READ), which takes longer one by one.
+  void prefault(Bytes offset, Bytes length) const;
   /// Calls visit(offset, length) for each run of pages that are resident, in ascending order.
   template <class Visitor>
   void for_each_resident(Visitor&& visit) const {
@@ -88,6 +115,7 @@ class Region {
   Bytes length_ = 0;
   int fd_ = -1;
   Bytes fd_offset_ = 0;
+  PrivatePages* private_pages_ = nullptr;
 };
 
 /// The descriptors of an image: all that a holder needs to keep.
@@ -98,7 +126,7 @@ struct ImageFiles {
 
   /// Makes the memfds and writes the header. Throws std::system_error.
   static ImageFiles create(const ImageGeometry& geometry);
-  /// ImageHeader::changed_options of an image that nobody serves now. Throws std::system_error.
+  /// ImageHeader::changed_options of an image that nobody serves now. Throws std::runtime_error if it is none.
   std::string changed_options() const;
   /// Empties it, for another mount of the same contents. As changed_options().
   void forget_changed_options() const;
@@ -129,7 +157,7 @@ class SupervisionPage {
 class Image {
  public:
   /// Maps the files; throws std::runtime_error with the reason if they are not an image of this layout version.
-  explicit Image(ImageFiles files);
+  explicit Image(ImageFiles files, ImageAccess access = ImageAccess::kShared);
   ~Image();
   Image(const Image&) = delete;
   Image& operator=(const Image&) = delete;
@@ -149,9 +177,11 @@ class Image {
   const ImageFiles& files() const { return files_; }
 
  private:
+  Region map_file(const UniqueFd& file, ImageAccess access);
   void unmap();
 
   ImageFiles files_;
+  std::vector<std::unique_ptr<PrivatePages>> private_pages_;  // one per file, under ImageAccess::kPrivate
   Region meta_;
   Region data_;
   Region buffers_;

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <type_traits>
 
 #include "base/check.h"
@@ -17,7 +18,8 @@ namespace ztmpfs {
 /// until APPLIED is stored: so COMMITTED intents never overlap and recovery may apply them in any order.
 /// A state other than IDLE also says that the outcome stored beside the intent is valid.
 struct IntentRecord {
-  enum State : uint32_t { kIdle, kCommitted, kApplied };
+  /// No two of them differ in one bit only: a damaged state is found.
+  enum State : uint32_t { kIdle = 0, kCommitted = 3, kApplied = 5 };
   static constexpr size_t kStoresMax = 48;
 
   struct Store {
@@ -29,10 +31,16 @@ struct IntentRecord {
 
   std::atomic<uint32_t> state;
   uint32_t count;
+  uint64_t check;  ///< checksum(), set before COMMITTED
   std::array<Store, kStoresMax> stores;
 
-  /// Does the stores. Idempotent.
+  /// Does the stores. Idempotent. The intent is intact.
   void apply(std::byte* meta_base) const;
+  /// Of `count` stores, at most kStoresMax.
+  uint64_t checksum() const;
+  /// Attach only: whether a committed intent is as it was written, and stores nothing outside of the `meta_length`
+  /// bytes, nor into the header.
+  bool is_intact(uint64_t meta_length) const;
 };
 
 /// Collects the stores of one intent, then commits and applies them.
@@ -51,6 +59,9 @@ class Transaction {
     static_assert(std::is_integral_v<T> && (sizeof(T) == 4 || sizeof(T) == 8));
     add(reinterpret_cast<std::byte*>(&field), sizeof(T), static_cast<uint64_t>(value));
   }
+
+  /// What is planned so far; valid until the next set().
+  std::span<const IntentRecord::Store> stores() const { return std::span(intent_.stores).first(intent_.count); }
 
   /// The point of no return: after it the stores happen, in this process or in its successor.
   void commit();

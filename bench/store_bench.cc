@@ -32,7 +32,7 @@ struct Rig {
         store(image.region(RegionId::kBlocks), pool, budget,
               {fast.writer(), thorough.writer(), [this](CodecId id) { return thorough.reader(id); }}, clock,
               {.block_size = kBlockSize, .hot_limit = kGiB}) {
-    store.attach([](BlockStore::OwnerId) { return true; });
+    store.attach([](BlockStore::OwnerId, uint64_t) { return true; });
   }
 
   SystemClock clock;

@@ -55,7 +55,7 @@ struct Rig {
         store(image.region(RegionId::kBlocks), pool, budget,
               {lz4.writer(), lz4.writer(), [this](CodecId id) { return lz4.reader(id); }}, clock,
               {.block_size = kBlockSize, .hot_limit = 2 * corpus}) {
-    store.attach([](BlockStore::OwnerId) { return true; });
+    store.attach([](BlockStore::OwnerId, uint64_t) { return true; });
   }
 
   void print(const char* step) const {

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "daemon/check_image.h"
 #include "daemon/launcher.h"
 #include "daemon/probe.h"
 #include "daemon/server.h"
@@ -21,5 +22,6 @@ int main(int argc, char** argv) {
   if (!arguments.empty() && arguments.front().starts_with(ztmpfs::kServerArgument))
     return ztmpfs::server_main(arguments);
   if (!arguments.empty() && arguments.front().starts_with(ztmpfs::kProbeArgument)) return ztmpfs::probe_main(arguments);
+  if (!arguments.empty() && arguments.front().starts_with(ztmpfs::kCheckArgument)) return ztmpfs::check_main(arguments);
   return ztmpfs::launcher_main(arguments);
 }

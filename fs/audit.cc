@@ -54,6 +54,7 @@ void FileSystem::audit_names(AuditTotals& totals) const {
       if (S_ISDIR(name.type())) ++totals.counts[ino].subdirectories;
       totals.check(name.parent == ino, ino, "an entry says that it is in another directory");
       totals.check(name.cookie > cookie && name.cookie < parent.next_cookie, ino, "cookies are out of order");
+      totals.check(NameTable::hash(name.text()) == name.hash(), ino, "an entry has another name than was stored");
       totals.check(directory->find(name.text()) == id, ino, "an entry is not found by its name");
       cookie = name.cookie;
     }
@@ -77,6 +78,7 @@ void FileSystem::audit_inode(uint64_t ino, const InodeRecord& inode, AuditTotals
   }
   if (inode.is_regular() && (inode.flags & InodeRecord::kTruncating) == 0)
     totals.check(store_.end(ino_index(ino)) <= inode.size, ino, "has contents behind its end");
+  totals.check(inode.parity == inode.expected_parity(), ino, "is not what was written last");
   audit_xattrs(ino, inode, totals.breaches);
   if (inode.is_symlink())
     totals.check(store_.end(ino_index(ino)) == inode.size, ino, "is a symlink without its target");

@@ -24,7 +24,10 @@ bool DirectoryIndex::adopt(uint32_t id) {
   return by_name_.insert(id).second;
 }
 
-void DirectoryIndex::finish_attach() { std::ranges::sort(by_cookie_, {}, &Entry::cookie); }
+bool DirectoryIndex::finish_attach() {
+  std::ranges::sort(by_cookie_, {}, &Entry::cookie);
+  return std::ranges::adjacent_find(by_cookie_, {}, &Entry::cookie) == by_cookie_.end();
+}
 
 void DirectoryIndex::erase(uint32_t id) {
   by_name_.erase(id);

@@ -20,9 +20,10 @@ class DirectoryIndex {
   /// False if the name is there already.
   bool insert(uint32_t id);
   void erase(uint32_t id);
-  /// Attach only: inserts in any order; false if the name is there already. finish_attach() puts them in order.
-  bool adopt(uint32_t id);
-  void finish_attach();
+  /// Attach only: inserts in any order; false if the name is there already. finish_attach() puts them in order; false
+  /// if two of them have one cookie.
+  [[nodiscard]] bool adopt(uint32_t id);
+  [[nodiscard]] bool finish_attach();
   bool empty() const { return by_name_.empty(); }
   size_t size() const { return by_name_.size(); }
   /// The first entry whose cookie is above `cookie`, 0 at the end.

@@ -27,10 +27,10 @@ FileSystem::FileSystem(const Image& image, BlockStore& store, MemoryBudget& budg
       names_(image, budget) {
   // The page takes its records' use counts with it: no later inode there may start below them.
   inodes_.allocator().set_before_punch([this](uint32_t first) {
-    uint32_t uses = image_.header().inode_generation_floor.load(std::memory_order_relaxed);
+    uint32_t uses = image_.header().inode_generation_floor();
     for (uint32_t i = 0; i < DurableTable<InodeRecord>::kRecordsPerPage; ++i)
       uses = std::max(uses, inodes_[first + i].uses);
-    durable_store(image_.header().inode_generation_floor, uses);
+    image_.header().set_inode_generation_floor(uses);
   });
 }
 

@@ -310,6 +310,7 @@ class FileSystem {
       REQUIRES(inode_locks_);
   void drop_capability(Transaction& transaction, InodeRecord& inode) const REQUIRES(inode_locks_);
   bool has_owner(uint32_t auxiliary) const;
+  bool owns_xattrs(uint64_t ino, const InodeRecord& inode) const;
   void audit_xattrs(uint64_t ino, const InodeRecord& inode, std::vector<std::string>& breaches) const
       REQUIRES(inode_locks_);
 
@@ -369,11 +370,13 @@ class FileSystem {
       REQUIRES(inode_locks_);
 
   // recovery.cc
+  struct AttachTally;
   void complete_intents();
   void attach_inodes();
-  void attach_names() REQUIRES(inode_locks_);
+  void attach_names(AttachTally& tally) REQUIRES(inode_locks_);
   void make_root() REQUIRES(inode_locks_);
-  void finish_attach() REQUIRES(inode_locks_);
+  void check_inode(uint32_t index, const AttachTally& tally) const REQUIRES(inode_locks_);
+  void clean_up(const AttachTally& tally) REQUIRES(inode_locks_);
 
   // audit.cc
   struct AuditTotals;

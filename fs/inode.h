@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -15,12 +16,13 @@ namespace ztmpfs {
 /// One inode. Durable (region kInodes); its record number is the low half of the inode number and the owner of its
 /// blocks in the store. Covered by the inode's lock; changed through transactions, but for `state` of a dead one.
 struct InodeRecord {
+  /// No two of them differ in one bit only: a damaged state is found.
   enum State : uint32_t {
     kFree = 0,
-    kUsed = 1,
-    kDead = 2,  ///< neither links nor lookups; waits until its contents are freed
+    kUsed = 3,
+    kDead = 5,  ///< neither links nor lookups; waits until its contents are freed
     /// No inode: its contents are the xattrs of the inode `parent`, whose lock covers it. No number finds it.
-    kAuxiliary = 3,
+    kAuxiliary = 6,
   };
   enum Flags : uint32_t {
     kTruncating = 1 << 0,  ///< there may be blocks behind `size` that are still to be freed
@@ -31,6 +33,7 @@ struct InodeRecord {
     kNoAtime = 1 << 4,
   };
   static constexpr uint32_t kInheritedFlags = kNoDump | kNoAtime;
+  static constexpr uint32_t kKnownFlags = kTruncating | kImmutable | kAppendOnly | kNoDump | kNoAtime;
   /// Xattrs that mean something to us. One whose bit is not set is not there, whatever the contents say.
   enum XattrKinds : uint32_t {
     kCapability = 1 << 0,  ///< security.capability
@@ -61,7 +64,12 @@ struct InodeRecord {
   uint32_t btime_nanoseconds;
   uint32_t xattrs;       ///< number of the auxiliary record that holds them, 0: none
   uint32_t xattr_kinds;  ///< which of XattrKinds there are
-  uint64_t reserved;
+  uint64_t parity;       ///< expected_parity() while the record is in use
+
+  /// What `parity` has to be: any single bit that is damaged changes it. Changed together with the fields, by
+  /// Operation::commit(). Left out is what changes by a store of its own, and is judged by what else it must agree
+  /// with: `state` and kTruncating; and `lookups`, which nothing in the image tells a second time.
+  uint64_t expected_parity() const;
 
   /// The number of the inode that the record is while in `wanted`, 0 in another state. A reader that knows the record
   /// from an earlier life may meet the next one being written, under its parent's lock only: hence atomic, state first.
@@ -90,6 +98,18 @@ inline uint32_t ino_index(uint64_t ino) { return uint32_t(ino); }
 inline uint64_t InodeRecord::ino_if(State wanted, uint32_t index) {
   if (std::atomic_ref(state).load(std::memory_order_acquire) != wanted) return 0;
   return make_ino(index, std::atomic_ref(uses).load(std::memory_order_relaxed));
+}
+
+inline uint64_t InodeRecord::expected_parity() const {
+  constexpr auto field_mask = [](size_t offset, uint64_t bits) { return bits << offset % sizeof(uint64_t) * 8; };
+  std::array<uint64_t, 16> words;
+  std::memcpy(words.data(), this, sizeof(words));
+  words[offsetof(InodeRecord, state) / 8] &= ~field_mask(offsetof(InodeRecord, state), ~0U);
+  words[offsetof(InodeRecord, flags) / 8] &= ~field_mask(offsetof(InodeRecord, flags), kTruncating);
+  words[offsetof(InodeRecord, lookups) / 8] = words[offsetof(InodeRecord, parity) / 8] = 0;
+  uint64_t sum = 0;
+  for (const uint64_t word : words) sum ^= word;
+  return sum;
 }
 
 inline void InodeRecord::begin_life(uint32_t new_uses) {

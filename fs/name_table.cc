@@ -3,6 +3,8 @@
 #include <xxhash.h>
 
 #include <cstring>
+#include <stdexcept>
+#include <string>
 
 #include "base/durable_store.h"
 
@@ -10,6 +12,11 @@ namespace ztmpfs {
 
 NameTable::NameTable(const Image& image, MemoryBudget& budget)
     : short_names_(image.region(RegionId::kNames), budget), long_names_(image.region(RegionId::kLongNames), budget) {}
+
+bool NameHead::is_intact(size_t text_max) const {
+  return length() != 0 && length() <= text_max && NameTable::hash(text()) == hash() &&
+         descriptor >> 44 == cookie_check(cookie);
+}
 
 uint32_t NameTable::hash(std::string_view name) { return uint32_t(XXH3_64bits(name.data(), name.size())); }
 
@@ -22,7 +29,8 @@ Result<uint32_t> NameTable::allocate(std::string_view name, uint64_t ino, uint32
   kill_point();
   head.ino = ino;
   head.cookie = cookie;
-  head.descriptor = uint64_t(hash(name)) | uint64_t(name.size()) << 32 | uint64_t(mode >> 12 & 0xf) << 40;
+  head.descriptor = uint64_t(hash(name)) | uint64_t(name.size()) << 32 | uint64_t(mode >> 12 & 0xf) << 40 |
+                    NameHead::cookie_check(cookie) << 44;
   std::memcpy(reinterpret_cast<char*>(&head + 1), name.data(), name.size());
   return id;
 }
@@ -40,14 +48,18 @@ NameHead& NameTable::operator[](uint32_t id) const {
 }
 
 void NameTable::attach(const std::function<void(uint32_t, const NameHead&)>& visit) {
-  short_names_.attach([](uint32_t, const ShortName& name) { return name.head.parent != 0; });
-  long_names_.attach([](uint32_t, const LongName& name) { return name.head.parent != 0; });
-  short_names_.allocator().for_each_resident([&](uint32_t id) {
-    if (short_names_.contains(id)) visit(id, short_names_[id].head);
-  });
-  long_names_.allocator().for_each_resident([&](uint32_t id) {
-    if (long_names_.contains(id)) visit(id | kLongBit, long_names_[id].head);
-  });
+  const auto attach_table = [&](auto& table, uint32_t kind_bit) {
+    table.attach([&](uint32_t number, const auto& name) {
+      if (name.head.parent == 0) return false;
+      if (!name.head.is_intact(sizeof(name.text)))
+        throw std::runtime_error("the image is damaged: directory entry " + std::to_string(number) +
+                                 (kind_bit == 0 ? "" : " of those with long names") + " is not the one that was made");
+      visit(number | kind_bit, name.head);
+      return true;
+    });
+  };
+  attach_table(short_names_, 0);
+  attach_table(long_names_, kLongBit);
 }
 
 uint64_t NameTable::names_used() const {

@@ -13,16 +13,24 @@ namespace ztmpfs {
 struct NameHead {
   uint64_t parent;  ///< inode number of the directory; 0: free. Set by the transaction that links the name
   uint64_t ino;
-  uint64_t cookie;      ///< for readdir: grows with each entry of a directory, never used twice
-  uint64_t descriptor;  ///< hash, length and file type, in one word so that one store changes them together
+  uint64_t cookie;  ///< for readdir: grows with each entry of a directory, never used twice
+  /// Hash, length, file type and cookie_check(), in one word so that one store changes them together.
+  uint64_t descriptor;
 
   uint32_t hash() const { return uint32_t(descriptor); }
   uint8_t length() const { return uint8_t(descriptor >> 32); }
-  uint32_t type() const { return uint32_t(descriptor >> 40) << 12; }  ///< as in st_mode
+  uint32_t type() const { return uint32_t(descriptor >> 40 & 0xf) << 12; }  ///< as in st_mode
   std::string_view text() const { return {reinterpret_cast<const char*>(this + 1), length()}; }
+  /// Whether length, hash and cookie are those that were stored; `text_max` bounds the length.
+  bool is_intact(size_t text_max) const;
+  /// Twenty bits, which any damaged bit of the cookie changes.
+  static uint64_t cookie_check(uint64_t cookie) {
+    return (cookie ^ cookie >> 20 ^ cookie >> 40 ^ cookie >> 60) & 0xfffff;
+  }
   /// The descriptor with another file type, for an entry that comes to name another inode.
   uint64_t descriptor_with_type(uint32_t mode) const {
-    return (descriptor & 0xff'ffff'ffff) | uint64_t(mode >> 12 & 0xf) << 40;
+    constexpr uint64_t kType = uint64_t(0xf) << 40;
+    return (descriptor & ~kType) | uint64_t(mode >> 12 & 0xf) << 40;
   }
 };
 
@@ -46,7 +54,8 @@ class NameTable {
   /// The record says already that it is free (or was never linked).
   void release(uint32_t id);
   NameHead& operator[](uint32_t id) const;
-  /// Rebuilds the allocators, then calls visit(id, head) for each name in a directory.
+  /// Rebuilds the allocators, then calls visit(id, head) for each name in a directory. Throws std::runtime_error for a
+  /// name that is not the one that was stored.
   void attach(const std::function<void(uint32_t, const NameHead&)>& visit);
   uint64_t names_used() const;
   Bytes resident() const;

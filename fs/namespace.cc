@@ -155,7 +155,7 @@ uint32_t FileSystem::begin_record(Admission admission) {
   const uint32_t index = inodes_.allocator().allocate(admission);
   if (index == 0) return 0;
   InodeRecord& record = inodes_[index];
-  const uint32_t floor = image_.header().inode_generation_floor.load(std::memory_order_relaxed);
+  const uint32_t floor = image_.header().inode_generation_floor();
   record.begin_life(std::max(record.uses, floor) + 1);
   return index;
 }

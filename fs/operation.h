@@ -56,7 +56,7 @@ RequestRecord& request_record(const Image& image, uint32_t slot);
 class Operation {
  public:
   Operation(const Image& image, RequestRecord& record, Caller caller)
-      : meta_base_(image.meta().base()), record_(record), caller_(caller) {}
+      : meta_base_(image.meta().base()), inodes_(image.region(RegionId::kInodes)), record_(record), caller_(caller) {}
 
   const Caller& caller() const { return caller_; }
   /// The decoder knows it, where the request tells it.
@@ -71,6 +71,7 @@ class Operation {
   void commit(Transaction& transaction, const Outcome& outcome) {
     kill_point();  // without a commit it is no outcome
     record_.outcome = outcome;
+    set_parities(transaction);
     transaction.commit();
   }
   /// For requests that are executed in many small steps: outcome().value advances together with each step.
@@ -78,6 +79,7 @@ class Operation {
     kill_point();
     if (!has_outcome()) record_.outcome = {.kind = kind, .unused = 0, .value = 0, .attr = {}};
     transaction.set(record_.outcome.value, value);
+    set_parities(transaction);
     transaction.commit();
   }
   /// The request is answered; its record is free for the next one.
@@ -87,7 +89,10 @@ class Operation {
   }
 
  private:
+  void set_parities(Transaction& transaction) const;
+
   std::byte* meta_base_;
+  Region inodes_;
   RequestRecord& record_;
   Caller caller_;
 };

@@ -98,7 +98,7 @@ struct Volume::Parts {
   Parts(ImageFiles files, const VolumeOptions& volume_options, const Clock& clock, pid_t holder_pid)
       : options(volume_options),
         holder(holder_pid),
-        image(std::move(files)),
+        image(std::move(files), options.access),
         budget(options.size, memory_reserve(options.size)),
         arena(image.data(), budget),
         pool(image.region(RegionId::kHandles), arena, budget, stock_of(options.size, options.free_span_stock)),

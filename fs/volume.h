@@ -28,6 +28,8 @@ struct VolumeOptions {
   /// Where the codec ends in each file; what lies behind keeps lz4. 0: nowhere.
   uint64_t codec_end = 0;
   uint32_t workers = 1;  ///< background threads
+  /// kPrivate: for an audit that changes nothing.
+  ImageAccess access = ImageAccess::kShared;
   /// Count the heaps and stacks of the server and the holder. Off for tests in processes that hold other things too.
   bool count_heaps = true;
   FileSystemOptions root;

@@ -259,6 +259,13 @@ bool FileSystem::has_owner(uint32_t auxiliary) const {
   return is_it && !owner.is_auxiliary() && owner.xattrs == auxiliary;
 }
 
+// Whether the record that it refers to says the same.
+bool FileSystem::owns_xattrs(uint64_t ino, const InodeRecord& inode) const {
+  if (!inodes_.contains(inode.xattrs)) return false;
+  const InodeRecord& xattrs = inodes_[inode.xattrs];
+  return xattrs.state == InodeRecord::kAuxiliary && xattrs.is_auxiliary() && xattrs.parent == ino;
+}
+
 void FileSystem::audit_xattrs(uint64_t ino, const InodeRecord& inode, std::vector<std::string>& breaches) const {
   const auto check = [&](bool holds, const char* breach) {
     if (!holds) breaches.push_back("inode " + std::to_string(ino) + ": " + breach);
@@ -268,9 +275,7 @@ void FileSystem::audit_xattrs(uint64_t ino, const InodeRecord& inode, std::vecto
     check(inode.xattr_kinds == 0, "says that it has xattrs, and has none");
     return;
   }
-  const bool is_its_own = inodes_.contains(inode.xattrs) && inodes_[inode.xattrs].state == InodeRecord::kAuxiliary &&
-                          inodes_[inode.xattrs].is_auxiliary() && inodes_[inode.xattrs].parent == ino;
-  if (!check(is_its_own, "refers to xattrs that are not its own")) return;
+  if (!check(owns_xattrs(ino, inode), "refers to xattrs that are not its own")) return;
   check(store_.end(inode.xattrs) == inodes_[inode.xattrs].size, "has xattrs of another length than they say");
   const auto blob = read_xattrs(inode);
   if (check(blob.has_value(), "has xattrs that cannot be read"))

@@ -72,9 +72,10 @@ FuseServer::FuseServer(int fd, Volume& volume, Options options)
   }
   for (uint32_t slot = 0; slot < geometry.request_slots; ++slot) {
     if (!slots_.emplace_back(volume.image(), slot).populate())
-      log_limited(LogLevel::kWarning, "not locked",
-                  "may not lock the request buffers in memory (RLIMIT_MEMLOCK): once they were swapped out, the death of "
-                  "the server may end a request with EIO");
+      log_limited(
+          LogLevel::kWarning, "not locked",
+          "may not lock the request buffers in memory (RLIMIT_MEMLOCK): once they were swapped out, the death of "
+          "the server may end a request with EIO");
     readers_.push_back(
         std::make_unique<Reader>(fd, volume.image(), slot, volume.fs(), options_.hooks, options_.features));
     readers_.back()->set_on_attributes_changed([this](uint64_t ino) { notifier_.attributes_changed(ino); });
@@ -112,12 +113,15 @@ void FuseServer::park() {
 
 bool FuseServer::attach() {
   const RequestSlot& first = slots_.front();
+  for (const RequestSlot& slot : slots_)
+    if (slot.is_pending() && slot.header().len < sizeof(fuse_in_header))
+      throw std::runtime_error("the image is damaged: a request that was finished is there again");
   if (first.is_pending() && first.header().opcode == FUSE_INIT) {
     // A former server died while it began the connection; perhaps its reply was sent.
     const size_t length = std::min<size_t>(first.header().len, ReaderRecord::kInitMax);
     adopt_init(first.request_space().first(length), true);
-  } else if (const auto init = first.reader().saved_init(); !init.empty()) {
-    adopt_init(init, false);
+  } else if (const auto saved = first.reader().saved_init(); !saved.empty()) {
+    adopt_init(saved, false);
   } else {
     return await_init();
   }
@@ -142,13 +146,7 @@ bool FuseServer::await_init() {
 
 // Saved before it is answered: from then on no other INIT will come.
 void FuseServer::adopt_init(std::span<const std::byte> init, bool is_new) {
-  if (is_new) {
-    ReaderRecord& saved = slots_.front().reader();
-    const size_t length = std::min(init.size(), saved.init.size());
-    kill_point();
-    std::copy_n(init.begin(), length, saved.init.begin());
-    durable_store(saved.init_length, uint32_t(length));
-  }
+  if (is_new) slots_.front().reader().save_init(init);
   Negotiation ours;
   for (const auto& reader : readers_) ours = reader->initialize(init);
   keep_to_negotiation(ours);

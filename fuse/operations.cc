@@ -241,7 +241,7 @@ void readdirplus(fuse_req_t request, fuse_ino_t ino, size_t size, off_t cookie, 
   serve_change<size_t>(
       request,
       [&](FileSystem& fs, Operation& operation) { return fs.readdirplus(operation, ino, uint64_t(cookie), append); },
-      [&](size_t length) { fuse_reply_buf(request, space, length); });
+      [&](size_t length) { fuse_reply_buf(request, space, std::min(length, size)); });
 }
 
 // Sent for access(2) and chdir(2), and only where the kernel does not check permissions itself.

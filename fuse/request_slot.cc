@@ -5,24 +5,39 @@
 #include <algorithm>
 #include <stdexcept>
 
-#include "base/check.h"
-
 namespace ztmpfs {
 
+namespace {
+
+// FNV-1a (Fowler, Noll, Vo). The length is in it.
+uint32_t checksum(std::span<const std::byte> bytes) {
+  uint32_t sum = 2166136261U ^ uint32_t(bytes.size());
+  for (const std::byte byte : bytes) sum = (sum ^ uint32_t(byte)) * 16777619U;
+  return sum;
+}
+
+}  // namespace
+
+void ReaderRecord::save_init(std::span<const std::byte> request) {
+  request = request.first(std::min(request.size(), init.size()));
+  kill_point();
+  std::ranges::copy(request, init.begin());
+  init_check = checksum(request);
+  durable_store(init_length, uint32_t(request.size()));
+}
+
 std::span<const std::byte> ReaderRecord::saved_init() const {
-  // Up to `flags`, which every kernel sends (fuse_init_in).
-  constexpr size_t kLeast = sizeof(fuse_in_header) + 4 * sizeof(uint32_t);
   const uint32_t length = init_length.load(std::memory_order_acquire);
   if (length == 0) return {};
-  const auto* header = reinterpret_cast<const fuse_in_header*>(init.data());
-  if (length < kLeast || length != std::min<size_t>(header->len, init.size()) || header->opcode != FUSE_INIT)
-    throw std::runtime_error("the image is damaged: the request kept in it that began the connection is not FUSE_INIT");
+  if (length > init.size() || init_check != checksum(std::span(init).first(length)))
+    throw std::runtime_error("the image is damaged: the request that began the connection is not the one that came");
   return std::span(init).first(length);
 }
 
 RequestSlot::RequestSlot(const Image& image, uint32_t slot)
     : region_(image.buffer(slot)), buffer_(region_.base(), region_.length()), request_(request_record(image, slot)) {
-  ZTMPFS_CHECK(buffer_.size() >= 4 * kPageSize, "a request buffer is too small for the smallest WRITE");
+  if (buffer_.size() < 4 * kPageSize)
+    throw std::runtime_error("the image's request buffers are too small for the smallest WRITE");
 }
 
 bool RequestSlot::populate() const {

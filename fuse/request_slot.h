@@ -21,7 +21,7 @@ struct ReaderRecord {
 
   /// Bytes of `init` that count, stored after them; 0: the connection has not begun. Slot 0 only.
   std::atomic<uint32_t> init_length;
-  uint32_t unused;
+  uint32_t init_check;                                       ///< a checksum of `init`
   alignas(8) std::array<std::byte, kInitMax> init;           ///< the FUSE_INIT request as it was read, then zeros
   std::array<std::atomic<uint64_t>, kOpcodeCount> answered;  ///< per opcode; [0] counts opcodes unknown to us
   std::atomic<uint64_t> forgets;                             ///< FORGET and BATCH_FORGET executed
@@ -29,8 +29,10 @@ struct ReaderRecord {
   uint32_t unused_too;
   Negotiation negotiation;
 
+  /// Keeps the request; what is longer than kInitMax is cut.
+  void save_init(std::span<const std::byte> request);
   /// The FUSE_INIT request that the connection began with, perhaps cut; empty if it has not begun. Throws
-  /// std::runtime_error if it is none.
+  /// std::runtime_error if it is not what was kept.
   std::span<const std::byte> saved_init() const;
 };
 static_assert(sizeof(ReaderRecord) <= kPageSize);
@@ -56,12 +58,16 @@ class RequestSlot {
   const Argument& argument() const {
     return *reinterpret_cast<const Argument*>(buffer_.data() + sizeof(fuse_in_header));
   }
-  /// True if a request was read that is not finished.
+  /// True if a request was read that is not finished. A damaged slot may seem so: its request has no length.
   bool is_pending() const { return unique().load(std::memory_order_acquire) != 0; }
   /// Bytes that the request in the slot moves, about: of those that take a range of a file, else 0.
   uint32_t transfer() const;
   /// Says that there is no request; before each read, and at the end of each request.
-  void clear() const { durable_store(reinterpret_cast<fuse_in_header*>(buffer_.data())->unique, 0); }
+  void clear() const {
+    auto& header = *reinterpret_cast<fuse_in_header*>(buffer_.data());
+    durable_store(header.unique, 0);
+    header.len = 0;  // so that no single bit brings the request back
+  }
 
   RequestRecord& request() const { return request_; }
   ReaderRecord& reader() const { return *reinterpret_cast<ReaderRecord*>(buffer_.data() + request_space().size()); }

@@ -92,8 +92,13 @@ void Arena::finish_attach() {
   region_.for_each_resident([this](Bytes offset, Bytes length) { finish_attach_run(offset, length); });
   MutexLock lock(mutex_);
   uint64_t resident = 0;
-  for (const Chunk& chunk : chunks_) resident += chunk.resident.count();
-  if (resident != pages_used_) throw std::runtime_error("an object lies on pages that the image does not hold");
+  for (size_t chunk = 0; chunk < chunks_.size(); ++chunk) {
+    const PageBits missing = chunks_[chunk].used & ~chunks_[chunk].resident;
+    if (const uint32_t page = missing.next_set(0); page != PageBits::kPages)
+      throw std::runtime_error("the image is damaged: an object lies on page " +
+                               std::to_string(chunk * PageBits::kPages + page) + " of the arena, which is not there");
+    resident += chunks_[chunk].resident.count();
+  }
   budget_.charge(resident * kPageSize);
 }
 

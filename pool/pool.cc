@@ -17,8 +17,10 @@ void check_size(size_t size) { ZTMPFS_CHECK(size >= 1 && size <= Pool::kObjectSi
 }
 
 // A record that no place can be right for is corrupt; whether the place is taken twice is found out when it is taken.
-void validate(Handle handle, uint32_t size, Location location) {
+void validate(Handle handle, uint32_t size, uint64_t word) {
+  const Location location = Location::decode(word);
   if (size == 0 || size > Pool::kObjectSizeMax) throw_corrupt(handle, "has an impossible size");
+  if (location.encode() != word) throw_corrupt(handle, "has a place that nothing is ever given");
   if (!location.has_run() && size > slot_size_max()) throw_corrupt(handle, "does not fit a slot");
   const Layout layout = location.layout(size);
   if ((layout.run_pages != 0) != location.has_run() || (layout.slot_bytes != 0) != location.has_slot())
@@ -52,8 +54,9 @@ void Pool::attach(const std::function<bool(Handle, const HandleRecord&)>& is_liv
 }
 
 void Pool::adopt(Handle handle, const HandleRecord& record) {
-  const Location location = Location::decode(record.location.load(std::memory_order_relaxed));
-  validate(handle, record.size, location);
+  const uint64_t word = record.location.load(std::memory_order_relaxed);
+  validate(handle, record.size, word);
+  const Location location = Location::decode(word);
   const Layout layout = location.layout(record.size);
   if (location.has_run()) {
     if (!arena_.adopt(location.run_page, layout.run_pages)) throw_corrupt(handle, "lies where another object lies");

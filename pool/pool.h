@@ -61,6 +61,10 @@ class Pool {
   /// The object's bytes (as many as were asked for), pinned.
   Pin pin(Handle handle) const;
 
+  /// For handles that come from outside: whether there is such an object, and it is this owner's.
+  bool is_owned_by(Handle handle, uint32_t owner) const {
+    return handles_.contains(handle) && handles_[handle].owner == owner;
+  }
   uint32_t size(Handle handle) const;
   uint64_t tag(Handle handle) const;
   /// One store; the caller holds whatever lock keeps others from reading the tag meanwhile.

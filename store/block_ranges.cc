@@ -107,7 +107,7 @@ Result<void> BlockStore::reserve_block(const Piece& piece, uint32_t end, Reservi
     reserving.held = promised;
   }
   publish_with_reservation(stripe.maps[piece.owner], slot, reserved);
-  durable_store(slot.owner, piece.owner);
+  slot.set_owner(piece.owner);
   budget_.end_promise(promised);
   reserving.held -= promised;
   reserving.note(piece.index, word.reserved());
@@ -252,7 +252,7 @@ Result<bool> BlockStore::copy_sealed(const Piece& from, const Piece& to, uint32_
     sealed.again = is_to_be_recompressed(sealed.word, to.index);
   }
   publish_sealed(stripe.maps[to.owner], slots_[*slot_id], to, sealed);
-  durable_store(slots_[*slot_id].owner, to.owner);
+  slots_[*slot_id].set_owner(to.owner);
   return true;
 }
 

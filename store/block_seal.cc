@@ -186,7 +186,7 @@ Result<BlockStore::Sealed> BlockStore::make_sealed(std::span<const std::byte> co
                                                    const Sealing& sealing) {
   const auto length = uint32_t(contents.size());
   if (const auto word = sealing.may_fill ? same_filled(contents) : std::nullopt)
-    return Sealed{BlockWord(BlockForm::kSameFilled, length, 0), *word};
+    return Sealed{BlockWord(BlockForm::kSameFilled, length, BlockWord::fill_check(*word)), *word};
   const Codec* codec = sealing.effort == Effort::kThorough ? codecs_.thorough : codecs_.fast;
   const bool again = sealing.effort == Effort::kFast && codecs_.fast != codecs_.thorough;
   if (codec != nullptr && length >= kCompressMin) {

@@ -21,9 +21,13 @@ constexpr size_t kBlocksPerTruncateStep = 4096;
 // Whole pages: open blocks come and go, and would leave spans of small objects behind that only sealed ones still use.
 constexpr uint32_t kRawCapacityMin = uint32_t(kPageSize);
 
+[[noreturn]] void throw_damaged(uint32_t slot_id, const char* reason) {
+  throw std::runtime_error("the image is damaged: block slot " + std::to_string(slot_id) + " " + reason);
+}
+
 // A free slot has no word either: it may hold one that was never published.
 void discard(BlockSlot& slot) {
-  durable_store(slot.owner, 0);
+  durable_store(slot.owner_word, 0);
   durable_store(slot.word, 0);
 }
 
@@ -41,44 +45,72 @@ BlockStore::BlockStore(Region slots, Pool& pool, MemoryBudget& budget, StoreCode
       fast_queue_(clock),
       hot_limit_(options.hot_limit) {}
 
-void BlockStore::attach(const std::function<bool(OwnerId)>& is_live_owner) {
-  slots_.attach([&](uint32_t, BlockSlot& slot) {
-    const uint64_t owner = slot.owner.load(std::memory_order_relaxed);
-    const bool is_live =
-        owner != 0 && owner <= UINT32_MAX && is_live_owner(OwnerId(owner)) && !word_of(slot).is_nothing();
-    if (!is_live && (owner != 0 || word_of(slot) != BlockWord())) discard(slot);
+void BlockStore::attach(const std::function<bool(OwnerId, uint64_t)>& is_live_owner) {
+  size_t with_object = 0;
+  slots_.attach([&](uint32_t id, BlockSlot& slot) {
+    if (slot.owner_word.load(std::memory_order_relaxed) == 0 && slot.word.load(std::memory_order_relaxed) == 0)
+      return false;
+    const bool is_live = is_live_slot(id, slot, is_live_owner);
+    if (!is_live) discard(slot);
+    if (is_live && word_of(slot).has_object()) ++with_object;
     return is_live;
-  });
-  std::vector<uint32_t> with_object;
-  slots_.allocator().for_each_resident([&](uint32_t id) {
-    if (slots_.contains(id) && word_of(slots_[id]).has_object()) with_object.push_back(id);
   });
   size_t objects = 0;
   pool_.attach([&](Handle handle, const HandleRecord& record) {
     if (!slots_.contains(record.owner)) return false;
     const BlockWord word = word_of(slots_[record.owner]);
-    const bool is_live = word.has_object() && word.handle() == handle;
-    objects += is_live ? 1 : 0;
-    return is_live;
+    if (!word.has_object() || word.handle() != handle) return false;
+    if (!is_possible(word, record)) throw_damaged(record.owner, "has an object that cannot be its own");
+    ++objects;
+    return true;
   });
-  if (objects != with_object.size())
-    throw std::runtime_error("the image is damaged: blocks refer to objects that are not there");
-  slots_.allocator().for_each_resident([&](uint32_t id) {
-    if (slots_.contains(id)) attach_slot(id);
+  slots_.for_each_used([&](uint32_t id) {
+    const BlockWord word = word_of(slots_[id]);
+    if (objects != with_object && word.has_object() && !pool_.is_owned_by(word.handle(), id))
+      throw_damaged(id, "refers to an object that is not there");
+    attach_slot(id);
   });
+}
+
+// False for what a crash has left: a slot on its way to life or to death, or one whose owner died first.
+bool BlockStore::is_live_slot(uint32_t slot_id, const BlockSlot& slot,
+                              const std::function<bool(OwnerId, uint64_t)>& is_live_owner) const {
+  const uint64_t bits = slot.word.load(std::memory_order_relaxed);
+  if (!BlockWord::is_intact(bits)) throw_damaged(slot_id, "says what no block's slot says");
+  if (slot.owner_word.load(std::memory_order_relaxed) == 0) return false;
+  if (!slot.has_intact_owner()) throw_damaged(slot_id, "does not belong to the file that it names");
+  const BlockWord word(bits);
+  const bool is_known = word.form() <= BlockForm::kHuge && slot.index <= UINT64_MAX / 2 / options_.block_size;
+  if (!is_known || word.length() > options_.block_size || word.reserved() > options_.block_size ||
+      (word.form() == BlockForm::kHole && word.length() > 0))
+    throw_damaged(slot_id, "has an impossible form or length");
+  const uint64_t end = word.length() == 0 ? 0 : slot.index * options_.block_size + word.length();
+  return is_live_owner(slot.owner(), end) && !word.is_nothing();
+}
+
+// Whether the object can be what the word says it is.
+bool BlockStore::is_possible(BlockWord word, const HandleRecord& object) const {
+  const CodecId codec = tag_codec(object.tag);
+  switch (word.form()) {
+    case BlockForm::kRaw:
+      return object.tag == 0 && std::has_single_bit(object.size) && object.size >= word.length() &&
+             object.size <= options_.block_size;
+    case BlockForm::kHuge:
+      return object.tag == make_tag(CodecId::kNone, tag_checksum(object.tag)) && object.size >= word.length();
+    default:
+      return object.tag == make_tag(codec, tag_checksum(object.tag)) && codec != CodecId::kNone &&
+             codecs_.reader(codec) != nullptr;
+  }
 }
 
 void BlockStore::attach_slot(uint32_t slot_id) {
   BlockSlot& slot = slots_[slot_id];
-  const auto owner = OwnerId(slot.owner.load(std::memory_order_relaxed));
+  const auto owner = OwnerId(slot.owner());
   const BlockWord word = word_of(slot);
-  const bool fits =
-      word.length() <= options_.block_size && word.reserved() <= options_.block_size && word.form() <= BlockForm::kHuge;
-  if (!fits) throw std::runtime_error("the image is damaged: a block is longer than the block size");
   Stripe& stripe = stripe_of(owner);
   WriterLock lock(stripe.mutex);
   BlockMap& map = stripe.maps[owner];
-  if (map.find(slot.index) != 0) throw std::runtime_error("the image is damaged: a block has two slots");
+  if (map.find(slot.index) != 0) throw_damaged(slot_id, "is the second one of its block");
   map.insert(slot.index, slot_id);
   count(map, BlockWord(), {}, word);
   if (word.form() == BlockForm::kRaw) touch(slot, {owner, slot.index, 0}, true);
@@ -136,7 +168,8 @@ void BlockStore::publish_with_reservation(BlockMap& map, BlockSlot& slot, BlockW
   durable_store(slot.word, word.bits());
   // A release store lets later stores pass it in the compiler's order; a crash must not see them first.
   std::atomic_signal_fence(std::memory_order_seq_cst);
-  if (before.has_object() && before.handle() != word.handle()) pool_.free(before.handle());
+  const bool keeps_object = word.has_object() && word.handle() == before.handle();
+  if (before.has_object() && !keeps_object) pool_.free(before.handle());
 }
 
 BlockWord BlockStore::word_at(const Piece& piece) const {
@@ -178,7 +211,10 @@ Result<void> BlockStore::read_block(const BlockSlot& slot, uint32_t offset, std:
       std::memcpy(target.data(), pin.bytes().data() + offset, target.size());
       return {};
     }
-    case BlockForm::kSameFilled: fill(target, slot.auxiliary, offset); return {};
+    case BlockForm::kSameFilled:
+      if (BlockWord::fill_check(slot.auxiliary) != word.handle()) return fail_checksum("a same-filled block");
+      fill(target, slot.auxiliary, offset);
+      return {};
     case BlockForm::kCompressed:
     case BlockForm::kHuge: return read_sealed(word, offset, target);
     case BlockForm::kHole: break;
@@ -212,9 +248,12 @@ Result<void> BlockStore::read_sealed(BlockWord word, uint32_t offset, std::span<
 
 Result<void> BlockStore::check_sum(BlockWord word, std::span<const std::byte> object, uint64_t tag) {
   if (object_checksum(object) == tag_checksum(tag)) return {};
+  return fail_checksum("object " + std::to_string(word.handle()));
+}
+
+Result<void> BlockStore::fail_checksum(const std::string& where) {
   counters_.checksum_failures.fetch_add(1, std::memory_order_relaxed);
-  log_limited(LogLevel::kError, "checksum",
-              "checksum mismatch in object " + std::to_string(word.handle()) + ": answering EIO");
+  log_limited(LogLevel::kError, "checksum", "checksum mismatch in " + where + ": answering EIO");
   return fail(std::errc::io_error);
 }
 
@@ -324,7 +363,7 @@ std::vector<std::string> BlockStore::audit() const {
         promised += block_cost.promised;
         logical += std::max(word.length(), word.reserved());
         objects += word.has_object() ? 1 : 0;
-        if (slot.owner.load() != owner || slot.index != index || !slots_.contains(slot_id))
+        if (slot.owner() != owner || !slot.has_intact_owner() || slot.index != index || !slots_.contains(slot_id))
           breaches.push_back("slot " + std::to_string(slot_id) + " does not say what the map of its owner says");
         if (word.is_nothing() || std::max(word.length(), word.reserved()) > options_.block_size ||
             (word.form() == BlockForm::kHole && word.length() > 0))

@@ -70,8 +70,10 @@ class BlockStore {
              BlockStoreOptions options);
 
   /// Rebuilds everything derived from the slot table of an existing (or fresh) image, and has the pool do the same.
-  /// Blocks of owners that are not live are freed. Throws std::runtime_error if records contradict each other.
-  void attach(const std::function<bool(OwnerId)>& is_live_owner);
+  /// Asks is_live_owner(owner, end) for each block, `end` being one past its last byte that has contents, in the owner,
+  /// or 0 if it has none; frees the blocks of owners that are not live. Throws std::runtime_error, naming the record,
+  /// if one is damaged or contradicts another.
+  void attach(const std::function<bool(OwnerId, uint64_t)>& is_live_owner);
 
   /// Copies `data` to `offset`. Returns how many bytes were written: fewer than asked when the memory cap is reached
   /// in the middle, ENOSPC when none. Blocks that could not be written keep their contents. EIO if a block to be
@@ -224,6 +226,10 @@ class BlockStore {
   Result<void> check_sum(BlockWord word, std::span<const std::byte> object, uint64_t tag);
   void drop_block(BlockMap& map, uint64_t index, uint32_t slot_id);
   static void drop_if_empty(Stripe& stripe, OwnerId owner) REQUIRES(stripe.mutex);
+  Result<void> fail_checksum(const std::string& where);
+  bool is_live_slot(uint32_t slot_id, const BlockSlot& slot,
+                    const std::function<bool(OwnerId, uint64_t)>& is_live_owner) const;
+  bool is_possible(BlockWord word, const HandleRecord& object) const;
   void attach_slot(uint32_t slot_id);
 
   // block_write.cc

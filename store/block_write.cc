@@ -130,7 +130,7 @@ Result<void> BlockStore::replace_raw(BlockMap& map, uint32_t slot_id, const Piec
   }
   publish(map, slot, BlockWord(BlockForm::kRaw, length, *handle));
   touch(slot, piece, before.form() != BlockForm::kRaw);
-  durable_store(slot.owner, piece.owner);
+  slot.set_owner(piece.owner);
   return {};
 }
 
@@ -183,7 +183,7 @@ Result<void> BlockStore::write_sealed(const Piece& piece, std::span<const std::b
     return fail(sealed.error());
   }
   publish_sealed(stripe.maps[piece.owner], slots_[slot_id], piece, *sealed);
-  durable_store(slots_[slot_id].owner, piece.owner);
+  slots_[slot_id].set_owner(piece.owner);
   return {};
 }
 

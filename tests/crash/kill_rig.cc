@@ -220,8 +220,7 @@ KillRun KillRig::run(const Server& server, const std::vector<uint64_t>& deaths) 
     const Image image(duplicate(files));
     ReaderRecord& saved = RequestSlot(image, 0).reader();
     const auto init = make_message({.opcode = FUSE_INIT, .nodeid = 0, .argument = init_argument()});
-    std::copy(init.begin(), init.end(), saved.init.begin());
-    saved.init_length = uint32_t(init.size());
+    saved.save_init(init);
   }
   KillRun result;
   bool is_first = true;

@@ -103,8 +103,10 @@ TEST(Probe, ADamagedInitIsAnObstacle) {
                   }),
                   "damaged"));
   EXPECT_TRUE(has(damage([](ReaderRecord& record) {
-                    auto* header = reinterpret_cast<fuse_in_header*>(record.init.data());
+                    auto init = record.init;
+                    auto* header = reinterpret_cast<fuse_in_header*>(init.data());
                     reinterpret_cast<fuse_init_in*>(header + 1)->major = 6;
+                    record.save_init(std::span(init).first(record.init_length));
                   }),
                   "protocol does not fit"));
 }

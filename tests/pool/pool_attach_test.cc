@@ -187,7 +187,7 @@ TEST_F(PoolDamagedTest, APlaceOutsideTheArena) {
 
 TEST_F(PoolDamagedTest, APlaceWithoutMemory) {
   set_location(run_, {.run_page = 50000});
-  expect_refused("lies on pages that the image does not hold");
+  expect_refused("an object lies on page 50000 of the arena, which is not there");
 }
 
 TEST_F(PoolDamagedTest, ASizeThatDoesNotFitThePlace) {

@@ -71,7 +71,7 @@ class BlockStoreTest : public testing::TestWithParam<Bytes> {
                                                             .cold_age = std::chrono::seconds(1),
                                                             .thorough_end = thorough_end_,
                                                             .logical_limit = logical_limit});
-    store_->attach([this](BlockStore::OwnerId owner) { return owner != dead_owner_; });
+    store_->attach([this](BlockStore::OwnerId owner, uint64_t) { return owner != dead_owner_; });
   }
   void write(BlockStore::OwnerId owner, uint64_t offset, const Contents& bytes) {
     ASSERT_EQ(store_->write(owner, offset, bytes), bytes.size());
