@@ -47,12 +47,14 @@ BlockStore::BlockStore(Region slots, Pool& pool, MemoryBudget& budget, StoreCode
 
 void BlockStore::attach(const std::function<bool(OwnerId, uint64_t)>& is_live_owner) {
   size_t with_object = 0;
+  size_t first_blocks = 0;
   slots_.attach([&](uint32_t id, BlockSlot& slot) {
     if (slot.owner_word.load(std::memory_order_relaxed) == 0 && slot.word.load(std::memory_order_relaxed) == 0)
       return false;
     const bool is_live = is_live_slot(id, slot, is_live_owner);
     if (!is_live) discard(slot);
     if (is_live && word_of(slot).has_object()) ++with_object;
+    if (is_live && slot.index == 0) ++first_blocks;
     return is_live;
   });
   size_t objects = 0;
@@ -64,6 +66,11 @@ void BlockStore::attach(const std::function<bool(OwnerId, uint64_t)>& is_live_ow
     ++objects;
     return true;
   });
+  // Nearly all owners have a first block. Growing maps would take as long as filling them.
+  for (Stripe& stripe : stripes_) {
+    WriterLock lock(stripe.mutex);
+    stripe.maps.reserve(first_blocks / kStripes);
+  }
   slots_.for_each_used([&](uint32_t id) {
     const BlockWord word = word_of(slots_[id]);
     if (objects != with_object && word.has_object() && !pool_.is_owned_by(word.handle(), id))
@@ -103,13 +110,12 @@ bool BlockStore::is_possible(BlockWord word, const HandleRecord& object) const {
   }
 }
 
-void BlockStore::attach_slot(uint32_t slot_id) {
+// Nobody else is there yet: the stripe needs no lock, which would take as long as the rest.
+void BlockStore::attach_slot(uint32_t slot_id) NO_THREAD_SAFETY_ANALYSIS {
   BlockSlot& slot = slots_[slot_id];
   const auto owner = OwnerId(slot.owner());
   const BlockWord word = word_of(slot);
-  Stripe& stripe = stripe_of(owner);
-  WriterLock lock(stripe.mutex);
-  BlockMap& map = stripe.maps[owner];
+  BlockMap& map = stripe_of(owner).maps[owner];
   if (map.find(slot.index) != 0) throw_damaged(slot_id, "is the second one of its block");
   map.insert(slot.index, slot_id);
   count(map, BlockWord(), {}, word);
