@@ -31,9 +31,7 @@ std::vector<std::string> check_image(ImageFiles files, const VolumeOptions& opti
 int check_main(const std::vector<std::string>& arguments) {
   std::vector<std::string> breaches;
   try {
-    std::string_view descriptors = std::string_view(arguments.front()).substr(kCheckArgument.size());
-    ImageFiles files;
-    for (UniqueFd* fd : {&files.meta, &files.data, &files.buffers}) *fd = next_descriptor(descriptors);
+    ImageFiles files = parse_image_argument(kCheckArgument, arguments.front());
     Surroundings surroundings = Surroundings::current();
     surroundings.config_dir.clear();  // the launcher has read it
     const Options options = parse_command_line({arguments.begin() + 1, arguments.end()}, surroundings).options;

@@ -17,8 +17,6 @@ std::string_view next_field(std::string_view& rest) {
   return field;
 }
 
-}  // namespace
-
 UniqueFd next_descriptor(std::string_view& rest) {
   const std::string_view field = next_field(rest);
   int fd = -1;
@@ -27,6 +25,8 @@ UniqueFd next_descriptor(std::string_view& rest) {
     throw std::invalid_argument("'" + std::string(field) + "' is not an open descriptor");
   return UniqueFd(fd);
 }
+
+}  // namespace
 
 std::string format_server_argument(ServerDescriptors& descriptors) {
   std::string text(kServerArgument);

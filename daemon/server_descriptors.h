@@ -43,10 +43,6 @@ enum class ServerOrder : char {
 inline constexpr int kExitParked = 3;
 inline constexpr int kExitCutOff = 4;
 
-/// Takes the next of comma-separated descriptors off the front of `rest`; programs started from here do not inherit it.
-/// Throws std::invalid_argument.
-UniqueFd next_descriptor(std::string_view& rest);
-
 /// "--server=3,4,...": no descriptor changes hands.
 std::string format_server_argument(ServerDescriptors& descriptors);
 
