@@ -235,6 +235,10 @@ ImageGeometry ImageFiles::geometry() const {
   return header->geometry;
 }
 
+Bytes ImageFiles::allocated() const {
+  return allocated_memory(meta.get()) + allocated_memory(data.get()) + allocated_memory(buffers.get());
+}
+
 void ImageFiles::describe_mount(const MountDescription& description) const {
   const std::string text = description.format();
   const auto length = uint32_t(text.size());
@@ -248,8 +252,10 @@ void ImageFiles::describe_mount(const MountDescription& description) const {
 }
 
 MountDescription ImageFiles::mount_description() const {
+  const LoadedHeader header(meta.get());
+  validate_kind(*header);
   const auto record = std::make_unique<MountRecord>();
-  const off_t offset = LoadedHeader(meta.get()).offset_of(RegionId::kMount);
+  const off_t offset = header.offset_of(RegionId::kMount);
   if (::pread(meta.get(), record.get(), sizeof(MountRecord), offset) != ssize_t(sizeof(MountRecord)))
     throw_errno("cannot read the image");
   return MountDescription::parse({record->text.data(), std::min<size_t>(record->length, record->text.size())});
@@ -310,9 +316,6 @@ Region Image::buffer(uint32_t slot) const {
   return buffers_.part(slot * size, size);
 }
 
-Bytes Image::allocated() const {
-  return allocated_memory(files_.meta.get()) + allocated_memory(files_.data.get()) +
-         allocated_memory(files_.buffers.get());
-}
+Bytes Image::allocated() const { return files_.allocated(); }
 
 }  // namespace ztmpfs

@@ -132,9 +132,12 @@ struct ImageFiles {
   void forget_changed_options() const;
   /// That of the header, of an image of this version. Throws std::runtime_error.
   ImageGeometry geometry() const;
+  /// Memory that the image holds now.
+  Bytes allocated() const;
   /// Puts it into the MountRecord, while there is no server. Throws std::length_error, std::system_error.
   void describe_mount(const MountDescription& description) const;
-  /// What describe_mount() has put there. Throws std::invalid_argument if it was nothing, std::system_error.
+  /// What describe_mount() has put there. Throws std::invalid_argument if it was nothing, std::runtime_error if it is
+  /// no image of this layout version.
   MountDescription mount_description() const;
 };
 

@@ -33,6 +33,9 @@ struct SupervisionRecord {
   /// drops what belonged to the connection, then clears it. Stored by whoever sees the end first.
   std::atomic<uint32_t> is_connection_over;
 
+  /// Milliseconds: how far apart the server's signs of life may be; 0: as far as the server likes.
+  std::atomic<uint64_t> alive_interval;
+
   // Stored by the server.
   std::atomic<uint64_t> alive_at;  ///< milliseconds: the main thread's last sign of life
   struct alignas(64) Slot {

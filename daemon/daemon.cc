@@ -184,13 +184,21 @@ void Daemon::wait_for_orders() {
 void Daemon::obey(ServerOrder order) {
   switch (order) {
     case ServerOrder::kUnmount: return stop("told to end");
-    case ServerOrder::kPark: return fuse_->park();
+    case ServerOrder::kPark: return park("told to");
+    case ServerOrder::kOutlive: outlives_holder_ = true; return;
   }
 }
 
 void Daemon::on_holder_died() {
   is_holder_dead_ = true;
+  if (outlives_holder_) return park("the holder has died");
   stop("the holder has died");
+}
+
+void Daemon::park(const std::string& why) {
+  if (is_stopping_) return;  // who was told to unmount does
+  log(LogLevel::kInfo, why + ", leaving " + options_.mountpoint + " to another server");
+  fuse_->park();
 }
 
 // Waking the thread is all that is done here: it must not be slow.
@@ -215,6 +223,8 @@ void Daemon::keep_house() {
   if (const auto level = memory_watch_.check()) reclaim_thread_.wake(*level);
   auto pause = housekeeping_.tick(requests_answered());
   if (options_.hang.count() != 0) pause = std::min(pause, options_.hang / kSignsOfLife);
+  if (const uint64_t interval = volume_.image().supervision().alive_interval.load(); interval != 0)
+    pause = std::min(pause, std::chrono::milliseconds(interval));
   tick_.expires_after(pause);
   tick_.async_wait([this](const Error& error) {
     if (!error) keep_house();

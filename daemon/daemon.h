@@ -53,6 +53,7 @@ class Daemon {
   void wait_for_orders();
   void obey(ServerOrder order);
   void on_holder_died();
+  void park(const std::string& why);
   void watch_pressure(const std::string& psi);
   void keep_house();
   void show_alive();
@@ -88,7 +89,8 @@ class Daemon {
   bool is_connection_ended_ = false;
   bool is_cut_off_ = false;
   bool is_parked_ = false;
-  bool is_holder_dead_ = false;  // what it would have cleaned up is ours now
+  bool outlives_holder_ = false;  // the mount: it is parked then
+  bool is_holder_dead_ = false;   // what it would have cleaned up is ours now
 };
 
 }  // namespace ztmpfs

@@ -20,9 +20,9 @@ void make_first_open_aside(const std::string& mountpoint) {
   if (child > 0) ::waitpid(child, nullptr, 0);
   if (child != 0) return;
   // The child's child is nobody's to wait for: it may hang if the server dies now. It must keep nothing open that
-  // keeps the mount alive.
+  // keeps the mount, or whoever reads our log, waiting.
   if (::fork() == 0) {
-    ::close_range(STDERR_FILENO + 1, ~0U, 0);
+    ::close_range(0, ~0U, 0);
     make_first_open(mountpoint);
   }
   ::_exit(0);

@@ -31,6 +31,9 @@ namespace {
 
 // Taking up a large image takes a while; so much longer than a request may a server take for it.
 constexpr int kAttachFactor = 10;
+// Requests that were begun are finished meanwhile.
+constexpr std::chrono::seconds kParkMax{5};
+constexpr int kSignsPerBeat = 4;
 
 [[noreturn]] void throw_errno(const char* what) { throw std::system_error(errno, std::generic_category(), what); }
 
@@ -58,12 +61,15 @@ const char* describe(ServerEnd end) {
 
 }  // namespace
 
-Holder::Holder(const Options& options, std::function<void()> on_ready)
-    : Holder(begin_holding(options), std::move(on_ready)) {}
+Holder::Holder(const Options& options, std::function<void()> on_ready, ServiceProtocol service)
+    : Holder(begin_holding(options, service.take_stored()), std::move(on_ready), std::move(service)) {}
 
-Holder::Holder(HolderStart start, std::function<void()> on_ready)
+Holder::Holder(HolderStart start, std::function<void()> on_ready, ServiceProtocol&& service)
     : options_(std::move(start.options)),
       on_ready_(std::move(on_ready)),
+      service_(std::move(service)),
+      is_image_adopted_(start.is_stored),
+      is_mount_adopted_(start.connection),
       runtime_dir_(runtime_dir()),
       lock_(std::move(start.lock)),
       predecessor_(std::move(start.predecessor)),
@@ -74,36 +80,54 @@ Holder::Holder(HolderStart start, std::function<void()> on_ready)
   try {
     signals_ = catch_signals();
     supervision_.emplace(start.image.meta.get());
-    supervision_->record().is_connection_over = start.has_contents ? 1 : 0;
-    hang_watch_.emplace(supervision_->record(), options_.hang);
-    server_.emplace(make_descriptors(std::move(start.image)), server_arguments(options_));
+    SupervisionRecord& record = supervision_->record();
+    if (!is_mount_adopted_) record.is_connection_over = start.has_contents ? 1 : 0;
+    record.alive_interval = to_record(service_.watchdog_interval().value_or(Milliseconds(0)) / kSignsPerBeat);
+    hang_watch_.emplace(record, options_.hang);
+    server_.emplace(make_descriptors(std::move(start)), server_arguments(options_));
     program_.emplace(Program::started_from(), server_->descriptors().image, server_arguments(options_));
     server_->set_program(program_->fd());
     server_->descriptors().image.describe_mount({mountpoint_.path, mountpoint_.device, format_options(options_)});
-    supervision_->record().mounted_at = to_record(now());
+    if (!is_mount_adopted_) record.mounted_at = to_record(now());
+    if (is_mount_adopted_) record.server_restarts.fetch_add(1);
+    store_descriptors();
   } catch (...) {
+    is_leaving_ = is_mount_adopted_;
     remove_traces();
     throw;
   }
 }
 
-ServerDescriptors Holder::make_descriptors(ImageFiles image) {
+ServerDescriptors Holder::make_descriptors(HolderStart start) {
   ServerDescriptors descriptors;
-  descriptors.image = std::move(image);
+  descriptors.image = std::move(start.image);
   descriptors.control = listen_on(control_socket_path(runtime_dir_, options_.name), SOCK_STREAM);
   descriptors.lock.reset(::fcntl(lock_.fd(), F_DUPFD_CLOEXEC, 3));
-  FuseMount mount = mount_fuse(options_);
+  FuseMount mount{std::move(start.connection), start.mountpoint};
+  if (!is_mount_adopted_) mount = mount_fuse(options_);
   descriptors.fuse = std::move(mount.device);
   mountpoint_ = std::move(mount.mountpoint);
   descriptors.device = mountpoint_.device;
   return descriptors;
 }
 
-Holder::~Holder() { remove_traces(); }
+void Holder::store_descriptors() {
+  if (!is_image_adopted_) service_.store_image(server_->descriptors().image);
+  if (!is_mount_adopted_) service_.store_connection(server_->descriptors().fuse);
+}
+
+Holder::~Holder() {
+  if (!is_leaving_) {
+    service_.stopping();
+    service_.remove_connection();
+    service_.remove_image();
+  }
+  remove_traces();
+}
 
 void Holder::remove_traces() {
   if (is_handed_over_) return;
-  if (mountpoint_.is_mounted()) unmount(mountpoint_, true);
+  if (!is_leaving_ && mountpoint_.is_mounted()) unmount(mountpoint_, true);
   ::unlink(control_socket_path(runtime_dir_, options_.name).c_str());
   if (predecessor_) {
     // It goes on keeping the contents. What we began with them was another connection.
@@ -130,9 +154,10 @@ void Holder::start_server() {
   if (!server_->start()) {
     log_limited(LogLevel::kError, "start", "cannot start a server: " + std::generic_category().message(errno));
     restart_at_ = started_at_ + RestartPolicy::kDelayMax;
-  } else if (is_stopping_) {
-    server_->give_order(ServerOrder::kUnmount);
+    return;
   }
+  if (service_.keeps_image()) server_->give_order(ServerOrder::kOutlive);
+  if (is_stopping_) server_->give_order(ServerOrder::kUnmount);
 }
 
 void Holder::wait_for_event() {
@@ -153,6 +178,7 @@ void Holder::wait_for_event() {
     if (const auto request = socket_->next(clients)) answer(*request);
   }
   look_after_server();
+  beat();
 }
 
 void Holder::look_after_server() {
@@ -165,20 +191,36 @@ void Holder::look_after_server() {
   }
   if (checker_ != 0 && ::waitpid(checker_, nullptr, WNOHANG) == checker_) checker_ = 0;
   if (restart_at_ && now() >= *restart_at_ && !exit_code_) start_server();
+  if (park_by_ && now() >= *park_by_) server_->kill();
 }
 
 int Holder::poll_timeout() const {
-  if (restart_at_) return int(std::max(*restart_at_ - now(), Milliseconds(0)).count());
-  if (server_->pid() == 0 || options_.hang.count() == 0) return -1;
-  return int(hang_watch_->interval().count());
+  constexpr Milliseconds kForever = Milliseconds::max();
+  Milliseconds at = std::min(restart_at_.value_or(kForever), park_by_.value_or(kForever));
+  if (service_.watchdog_interval()) at = std::min(at, beat_at_);
+  if (server_->pid() != 0 && options_.hang.count() != 0) at = std::min(at, now() + hang_watch_->interval());
+  if (at == kForever) return -1;
+  return int(std::max(at - now(), Milliseconds(0)).count());
+}
+
+// A heartbeat for the service manager, unless the server stands still: then the manager is to see to it.
+void Holder::beat() {
+  const auto interval = service_.watchdog_interval();
+  if (!interval || now() < beat_at_) return;
+  const bool stands_still = server_->pid() != 0 && server_->is_ready() && hang_watch_->standstill(now()) > *interval;
+  if (!stands_still) service_.watchdog();
+  beat_at_ = now() + (stands_still ? *interval / kSignsPerBeat : *interval);
 }
 
 void Holder::take_signals() {
   signalfd_siginfo info{};
   while (::read(signals_.get(), &info, sizeof(info)) == ssize_t(sizeof(info))) {
+    if (info.ssi_signo == SIGCHLD) continue;
     if (info.ssi_signo == SIGHUP && !is_on_terminal_) {
       begin_upgrade(std::nullopt);
-    } else if (info.ssi_signo != SIGCHLD) {
+    } else if (info.ssi_signo == SIGTERM && service_.keeps_image()) {
+      leave();
+    } else {
       stop(::strsignal(int(info.ssi_signo)));
     }
   }
@@ -186,10 +228,21 @@ void Holder::take_signals() {
 
 void Holder::stop(const char* why) {
   if (state_ != State::kMounted) exit_code_ = state_ == State::kKept ? EXIT_SUCCESS : EXIT_FAILURE;
-  if (is_stopping_) return;
+  if (is_stopping_ || is_leaving_) return;
   is_stopping_ = true;
   log(LogLevel::kInfo, std::string("got ") + why);
   server_->give_order(ServerOrder::kUnmount);
+}
+
+// The service manager will start another holder with what it keeps.
+void Holder::leave() {
+  if (is_stopping_ || is_leaving_) return;
+  is_leaving_ = true;
+  service_.stopping();
+  log(LogLevel::kInfo, "leaving " + mountpoint_.path + " to the next start of the service");
+  server_->give_order(ServerOrder::kPark);
+  park_by_ = now() + kParkMax;
+  if (server_->pid() == 0) exit_code_ = state_ == State::kFailed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 void Holder::read_report() {
@@ -205,6 +258,7 @@ void Holder::on_usable() {
   socket_.emplace(holder_socket_path(runtime_dir_, options_.name));
   if (predecessor_) predecessor_->tell(HolderRequest::kTaken);
   predecessor_.reset();
+  service_.ready(::getpid(), "serving " + mountpoint_.path);
   on_ready_();
 }
 
@@ -230,9 +284,14 @@ void Holder::on_server_ended(int status) {
   const bool has_refused = !server_->sentence().empty();
   if (has_exited(EXIT_SUCCESS)) return on_mount_ended(EXIT_SUCCESS);
   if (has_exited(kExitCutOff)) return on_mount_ended(EXIT_FAILURE);
-  if (has_refused && !was_ever_ready_) throw std::runtime_error(std::string(server_->sentence()));
+  if (has_refused && !was_ever_ready_ && !is_image_adopted_) throw std::runtime_error(std::string(server_->sentence()));
   if (!mountpoint_.is_connected()) return on_mount_ended(has_exited(EXIT_FAILURE) ? EXIT_FAILURE : EXIT_SUCCESS);
   const ServerEnd end = end_of(status);
+  if (is_leaving_) {
+    supervision_->record().last_end = end;
+    exit_code_ = EXIT_SUCCESS;
+    return;
+  }
   if (upgrade_) return go_on_with_upgrade(end);
   using Progress = RestartPolicy::Progress;
   const Progress progress = server_->is_ready()       ? Progress::kReady
@@ -258,12 +317,16 @@ void Holder::note_restart(ServerEnd end) {
 }
 
 void Holder::on_mount_ended(int exit_code) {
-  if (!options_.keep || is_stopping_ || !was_ever_ready_) {
+  const bool has_contents = was_ever_ready_ || is_image_adopted_;
+  if (!options_.keep || is_stopping_ || !has_contents) {
+    is_leaving_ = false;
     exit_code_ = exit_code;
     return;
   }
   state_ = State::kKept;
   end_connection();
+  service_.status("unmounted, its contents are kept");
+  if (is_leaving_) exit_code_ = exit_code;
   log(LogLevel::kInfo, mountpoint_.path + " has ended, its contents are kept: mount " + options_.name +
                            " again, or ztmpfsctl forget " + options_.name);
 }
@@ -273,6 +336,7 @@ void Holder::give_up() {
   state_ = State::kFailed;
   abort_connection(mountpoint_);
   end_connection();
+  service_.status("given up: no server could take up the mount again; its contents are kept");
   const std::string why =
       server_->sentence().empty() ? std::string("each has crashed") : std::string(server_->sentence());
   log(LogLevel::kError, "no server could take up the mount again (" + why + "): " + mountpoint_.path +
@@ -287,6 +351,7 @@ void Holder::end_connection() {
   supervision_->record().is_connection_over = 1;
   if (mountpoint_.is_mounted()) unmount(mountpoint_, true);
   mountpoint_.connection = -1;
+  service_.remove_connection();
   server_->descriptors().fuse.reset();
   server_->descriptors().control.reset();
   ::unlink(control_socket_path(runtime_dir_, options_.name).c_str());

@@ -17,6 +17,7 @@
 #include "daemon/program.h"
 #include "daemon/restart_policy.h"
 #include "daemon/server_process.h"
+#include "daemon/service_protocol.h"
 
 namespace ztmpfs {
 
@@ -25,10 +26,11 @@ namespace ztmpfs {
 /// without threads; on the way from a server's death to the next one's start it allocates nothing.
 class Holder {
  public:
-  /// Claims the name, makes an image, or takes over the one that is kept under this name, and mounts. `on_ready` is
-  /// called once, when the mount is usable. Throws std::runtime_error with a sentence; nothing is left behind then.
-  Holder(const Options& options, std::function<void()> on_ready);
-  /// Detaches the mount if it is still there, and frees the image.
+  /// Claims the name, makes an image, or takes over the one that is kept under this name, and mounts; or goes on with
+  /// what the service manager has kept. `on_ready` is called once, when the mount is usable. Throws std::runtime_error
+  /// with a sentence; nothing new is left behind then.
+  Holder(const Options& options, std::function<void()> on_ready, ServiceProtocol service = {});
+  /// Detaches the mount if it is still there, and frees the image, unless another holder is to go on with them.
   ~Holder();
   Holder(const Holder&) = delete;
   Holder& operator=(const Holder&) = delete;
@@ -52,8 +54,9 @@ class Holder {
     kFailed,   ///< what no server could take up
   };
 
-  Holder(HolderStart start, std::function<void()> on_ready);
-  ServerDescriptors make_descriptors(ImageFiles image);
+  Holder(HolderStart start, std::function<void()> on_ready, ServiceProtocol&& service);
+  ServerDescriptors make_descriptors(HolderStart start);
+  void store_descriptors();
   void remove_traces();
   Milliseconds now() const { return clock_.monotonic(); }
 
@@ -62,10 +65,12 @@ class Holder {
   int poll_timeout() const;
   void take_signals();
   void stop(const char* why);
+  void leave();
   void read_report();
   void on_usable();
   void look_for_hang();
   void look_after_server();
+  void beat();
   void on_server_ended(int status);
   ServerEnd end_of(int status) const;
   void note_restart(ServerEnd end);
@@ -86,6 +91,9 @@ class Holder {
 
   const Options options_;
   const std::function<void()> on_ready_;
+  ServiceProtocol service_;
+  const bool is_image_adopted_;  // from the service manager
+  const bool is_mount_adopted_;  // too
   const std::string runtime_dir_;
   const SystemClock clock_;
   const NameLock lock_;
@@ -108,9 +116,12 @@ class Holder {
   std::optional<Upgrade> upgrade_;
   pid_t checker_ = 0;    // a process that audits what is kept
   bool is_on_terminal_;  // whose end is ours
+  Milliseconds beat_at_{0};                          // for the service manager's watchdog
+  std::optional<Milliseconds> park_by_;              // or the server is killed
   bool was_ever_ready_ = false;
   bool is_stopping_ = false;
-  bool has_hung_ = false;  // we have killed the server
+  bool is_leaving_ = false;  // another holder will go on
+  bool has_hung_ = false;    // we have killed the server
   bool is_handed_over_ = false;
   std::optional<int> exit_code_;
 };

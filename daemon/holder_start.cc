@@ -7,8 +7,8 @@
 #include <utility>
 
 #include "base/bytes.h"
-#include "base/memory_usage.h"
 #include "base/runtime_dir.h"
+#include "daemon/adopted_mount.h"
 
 namespace ztmpfs {
 
@@ -42,16 +42,38 @@ std::optional<HolderStart> take_over(const Options& options, const std::string& 
                      .predecessor = std::move(predecessor)};
 }
 
+// If the mount has ended meanwhile, its contents get another one.
+HolderStart adopt(const Options& options, NameLock lock, StoredDescriptors stored) {
+  HolderStart start{.options = adopt_options(options, stored.image),
+                    .lock = std::move(lock),
+                    .image = std::move(stored.image),
+                    .has_contents = true,
+                    .is_stored = true};
+  const MountDescription description = start.image.mount_description();
+  const MountPoint mountpoint{description.mountpoint, description.device, stored.fuse.get()};
+  if (mountpoint.is_connected()) {
+    start.connection = std::move(stored.fuse);
+    start.mountpoint = mountpoint;
+  } else {
+    if (mountpoint.is_mounted()) unmount(mountpoint, true);
+    check_mountpoint(start.options.mountpoint);
+  }
+  return start;
+}
+
 }  // namespace
 
-HolderStart begin_holding(const Options& options) {
+HolderStart begin_holding(const Options& options, std::optional<StoredDescriptors> stored) {
   const std::string directory = runtime_dir();
   make_runtime_dir(directory);
   const auto start = std::chrono::steady_clock::now();
   while (true) {
-    if (auto lock = NameLock::try_claim(directory, options.name))
+    if (auto lock = NameLock::try_claim(directory, options.name)) {
+      if (stored) return adopt(options, std::move(*lock), std::move(*stored));
       return {.options = options, .lock = std::move(*lock), .image = ImageFiles::create(image_geometry(options))};
-    if (auto taken = take_over(options, directory)) return std::move(*taken);
+    }
+    if (!stored)
+      if (auto taken = take_over(options, directory)) return std::move(*taken);
     if (std::chrono::steady_clock::now() - start > kEndingMax)
       throw std::runtime_error("a ztmpfs named " + options.name +
                                " has not ended yet: it is still in use, or detached");
@@ -69,8 +91,7 @@ Options fit_options(Options options, const ImageFiles& image) {
   if (options.size > geometry.capacity)
     throw std::runtime_error("option 'size' is more than " + format_bytes(geometry.capacity) + ", the most that " +
                              kept + " can grow to");
-  Bytes used = 0;
-  for (const UniqueFd* fd : {&image.meta, &image.data, &image.buffers}) used += allocated_memory(fd->get());
+  const Bytes used = image.allocated();
   const Bytes room = options.size - std::min(memory_reserve(options.size), options.size);
   if (used > room)
     throw std::runtime_error("option 'size' is too small: " + kept + " take " + format_bytes(used) + ", and " +

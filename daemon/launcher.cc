@@ -1,7 +1,6 @@
 #include "daemon/launcher.h"
 
 #include <fcntl.h>
-#include <linux/close_range.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -12,13 +11,16 @@
 #include <iostream>
 #include <stdexcept>
 #include <system_error>
+#include <utility>
 
 #include "base/log.h"
+#include "base/mountpoint_path.h"
 #include "base/unique_fd.h"
 #include "daemon/command_line.h"
 #include "daemon/first_open.h"
 #include "daemon/holder.h"
 #include "daemon/remount.h"
+#include "daemon/service_protocol.h"
 
 namespace ztmpfs {
 
@@ -31,10 +33,14 @@ int fail_with(const std::exception& error, int exit_code) {
   return exit_code;
 }
 
-int run_in_foreground(const Options& options) {
+int run_in_foreground(const Options& options, ServiceProtocol service) {
   log_open(false, options.name);
+  const bool is_new = !service.has_stored();
+  const auto on_ready = [&] {
+    if (is_new) make_first_open_aside(options.mountpoint);
+  };
   try {
-    return Holder(options, [&options] { make_first_open_aside(options.mountpoint); }).run();
+    return Holder(options, on_ready, std::move(service)).run();
   } catch (const std::exception& error) {
     return fail_with(error, EXIT_FAILURE);
   }
@@ -46,17 +52,18 @@ void point_at_null(int fd) {
 }
 
 // The background process. Its report is empty when the mount is usable, else the sentence why not.
-[[noreturn]] void run_in_background(const Options& options, UniqueFd report) {
+[[noreturn]] void run_in_background(const Options& options, ServiceProtocol service, UniqueFd report) {
   ::setsid();
   for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) point_at_null(fd);
   if (::chdir("/") < 0) ::_exit(EXIT_FAILURE);
   log_open(true, options.name);
   int exit_code = EXIT_FAILURE;
   try {
-    exit_code = Holder(options, [&report] {
-                  [[maybe_unused]] const ssize_t written = ::write(report.get(), &kReady, 1);
-                  report.reset();
-                }).run();
+    const auto on_ready = [&report] {
+      [[maybe_unused]] const ssize_t written = ::write(report.get(), &kReady, 1);
+      report.reset();
+    };
+    exit_code = Holder(options, on_ready, std::move(service)).run();
   } catch (const std::exception& error) {
     const std::string_view sentence = error.what();
     if (report) {
@@ -79,9 +86,9 @@ std::string read_report(int fd) {
   }
 }
 
-int launch_in_background(const Options& options) {
+int launch_in_background(const Options& options, ServiceProtocol service) {
   // Inherited descriptors (a lock, the pipe of a shell) must not stay open for the life of the mount.
-  ::close_range(STDERR_FILENO + 1, ~0U, 0);
+  service.close_other_descriptors();
   std::array<int, 2> ends{};
   if (::pipe2(ends.data(), O_CLOEXEC) < 0)
     throw std::system_error(errno, std::generic_category(), "cannot make a pipe");
@@ -89,7 +96,7 @@ int launch_in_background(const Options& options) {
   UniqueFd writer(ends[1]);
   const pid_t child = ::fork();
   if (child < 0) throw std::system_error(errno, std::generic_category(), "cannot start a background process");
-  if (child == 0) run_in_background(options, std::move(writer));
+  if (child == 0) run_in_background(options, std::move(service), std::move(writer));
   writer.reset();
   const std::string report = read_report(reader.get());
   if (report == std::string(1, kReady)) {
@@ -120,9 +127,14 @@ int launcher_main(const std::vector<std::string>& arguments) {
       remount(options.mountpoint, command_line.remount, Surroundings::current());
       return EXIT_SUCCESS;
     }
-    options.mountpoint = check_mountpoint(options.mountpoint);
-    if (options.foreground) return run_in_foreground(options);
-    return launch_in_background(options);
+    ServiceProtocol service = ServiceProtocol::from_environment();
+    // What goes on is mounted there, and nobody would answer.
+    options.mountpoint =
+        service.has_stored() ? mountpoint_path(options.mountpoint) : check_mountpoint(options.mountpoint);
+    // A service manager does not wait for the end of a process that is not its child: it kills it.
+    if (service.is_main_process()) options.foreground = true;
+    if (options.foreground) return run_in_foreground(options, std::move(service));
+    return launch_in_background(options, std::move(service));
   } catch (const UsageError& error) {
     return fail_with(error, kExitUsage);
   } catch (const std::exception& error) {

@@ -36,6 +36,7 @@ inline constexpr char kReady = 'R';
 enum class ServerOrder : char {
   kUnmount = 'U',  ///< unmount, and end then
   kPark = 'P',     ///< finish the requests that were begun, and leave; the mount stays
+  kOutlive = 'O',  ///< from now on: should the holder die, park; somebody else will start a server again
 };
 
 /// Exit codes of a server besides 0, the mount has ended, and 1, it failed: it was parked; it has ended the mount

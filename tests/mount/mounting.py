@@ -1,5 +1,6 @@
 """What the tests on a real mount share: a private work directory, mounts in it, and a clean-up that outlives a kill."""
 
+import fcntl
 import json
 import os
 import select
@@ -75,6 +76,11 @@ def start_sweeper(directory):
     os.close(reader)
     os.set_inheritable(writer, False)
     return writer
+
+
+def duplicate(fd, least):
+    """The same file under another number, at least `least`."""
+    return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, least)
 
 
 def wait_until(condition, patience=PATIENCE):

@@ -1,0 +1,302 @@
+#!/usr/bin/env python3
+"""ztmpfs as a service on the real kernel, as root, with a service manager that is played: restarts that keep mount and
+contents, the death of holder and server, heartbeats.
+
+usage: service_test.py BINARIES [unittest arguments]      exit 77: this machine cannot mount
+"""
+
+import fcntl
+import os
+import signal
+import subprocess
+import threading
+import time
+
+import mount_case
+import mounting
+from fake_systemd import FakeSystemd
+from mount_case import MIB, MountTest, read_file, read_uncached, write_file
+
+KEPT = ["ztmpfs-buffers", "ztmpfs-data", "ztmpfs-fuse", "ztmpfs-meta"]
+
+
+class ServiceTest(MountTest):
+    room = 8
+    watchdog = None
+
+    def setUp(self):
+        super().setUp()
+        self.manager = FakeSystemd(self.place, self.room, self.watchdog)
+        self.addCleanup(self.manager.close)
+        self.device = None
+
+    def start(self, options="size=256M"):
+        process = self.manager.start("-o", options, "disk", self.mountpoint)
+        self.assertTrue(self.manager.wait_until_ready(), "not ready in time")
+        self.assertEqual(self.manager.main_pid(), process.pid)
+        return process
+
+    def servers(self):
+        listed = self.place.control("list")
+        return [entry["server_pid"] for entry in listed]
+
+    def kill(self, pid, number=signal.SIGKILL):
+        os.kill(pid, number)
+
+    def terminate(self, process, number=signal.SIGTERM):
+        """Exit code and log after a signal."""
+        self.kill(process.pid, number)
+        return self.finish(process)
+
+    def stop(self, process):
+        """As the unit's ExecStop= does for anything but a restart."""
+        code, log = self.terminate(process, signal.SIGINT)
+        self.assertEqual(code, 0, log)
+        self.assert_clean()
+
+    def path(self, name):
+        return os.path.join(self.mountpoint, name)
+
+
+class Protocol(ServiceTest):
+    def test_ready_is_said_when_the_mount_is_usable(self):
+        process = self.start()
+        self.assertTrue(self.place.is_mounted(self.mountpoint))
+        self.assertEqual(self.place.control("list")[0]["holder_pid"], process.pid)
+        self.assertEqual(self.manager.names(), KEPT)
+        self.stop(process)
+
+    def test_environment_is_not_passed_on(self):
+        process = self.start()
+        for pid in mounting.processes_of(self.place.directory):
+            if pid == process.pid:
+                continue  # the kernel shows what it was started with
+            names = {variable.split(b"=")[0] for variable in read_file(f"/proc/{pid}/environ").split(b"\0")}
+            self.assertFalse(names & {b"NOTIFY_SOCKET", b"FDSTORE", b"LISTEN_FDS", b"LISTEN_FDNAMES", b"LISTEN_PID"})
+        self.stop(process)
+
+    def test_umount_ends_the_service_and_what_is_kept(self):
+        process = self.start()
+        self.unmount()
+        self.assertEqual(self.finish(process)[0], 0)
+        self.assertTrue(mounting.wait_until(lambda: self.manager.names() == []), self.manager.names())
+        self.assertTrue(self.manager.said("STOPPING", "1"))
+        self.assert_clean()
+
+    def test_a_part_of_an_image_is_refused_once(self):
+        process = self.start()
+        self.assertEqual(self.terminate(process)[0], 0)
+        self.manager.drop("ztmpfs-data")
+        code, log = self.finish(self.manager.start("-o", "size=256M", "disk", self.mountpoint))
+        self.assertEqual(code, 1)
+        self.assertIn("the service manager has kept only a part of the contents of an earlier mount", log)
+        self.assertTrue(mounting.wait_until(lambda: self.manager.names() == []), self.manager.names())
+
+    def test_who_was_not_started_by_the_manager_goes_to_the_background(self):
+        result = subprocess.run([os.path.join(self.binaries, "ztmpfs"), "-o", "size=64M", "disk", self.mountpoint],
+                                env=dict(self.manager.environment, SYSTEMD_EXEC_PID="1"), capture_output=True,
+                                text=True, check=False, timeout=mounting.PATIENCE)
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        self.assertTrue(mounting.wait_until(lambda: self.manager.said("READY", "1")))
+        holder = self.place.control("list")[0]["holder_pid"]
+        self.assertEqual(self.manager.main_pid(), holder)
+        self.kill(holder, signal.SIGTERM)  # $FDSTORE was not meant for it
+        self.assert_clean()
+
+
+class NoRoom(ServiceTest):
+    room = 0
+
+    def test_sigterm_unmounts_where_nothing_is_kept(self):
+        process = self.start()
+        self.assertEqual(self.terminate(process)[0], 0)
+        self.assert_clean()
+
+
+class Restart(ServiceTest):
+    def setUp(self):
+        super().setUp()
+        self.process = self.start()
+        self.device = self.place.device_of(self.mountpoint)
+        self.data = os.urandom(8 * MIB)
+        os.mkdir(self.path("here"))
+        write_file(self.path("here/file"), self.data)
+        self.open = os.open(self.path("nameless"), os.O_RDWR | os.O_CREAT, 0o600)
+        os.write(self.open, b"before")
+        os.unlink(self.path("nameless"))
+        self.locked = os.open(self.path("locked"), os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(self.locked, fcntl.LOCK_EX)
+        # Somebody whose working directory is in the mount, and who looks around in it when told to.
+        self.inhabitant = subprocess.Popen(["sh", "-c", "while read line; do cat file | cksum; done"],
+                                           cwd=self.path("here"), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.addCleanup(self.leave)
+        self.checksum = self.look_around()
+        self.assertTrue(self.checksum.endswith(b" %d\n" % len(self.data)), self.checksum)
+
+    def leave(self):
+        for fd in (self.open, self.locked):
+            if fd is not None:
+                os.close(fd)
+        self.open = self.locked = None
+        self.inhabitant.kill()
+        self.inhabitant.communicate()
+
+    def look_around(self):
+        self.inhabitant.stdin.write(b"\n")
+        self.inhabitant.stdin.flush()
+        return self.inhabitant.stdout.readline()
+
+    def restart(self, options="size=256M"):
+        self.process = self.start(options)
+
+    def assert_everything_is_there(self):
+        self.assertEqual(self.place.device_of(self.mountpoint), self.device)
+        self.assertEqual(len(mounting.mounts_below(self.place.directory)), 1)
+        self.assertEqual(self.look_around(), self.checksum)
+        self.assertTrue(read_uncached(self.path("here/file")) == self.data)
+        os.lseek(self.open, 0, os.SEEK_SET)
+        self.assertEqual(os.read(self.open, 100), b"before")
+        os.fsync(self.open)
+        with open(self.path("locked"), "rb") as file, self.assertRaises(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        write_file(self.path("new"), b"x")
+        os.unlink(self.path("new"))
+        self.assertEqual(self.manager.names(), KEPT)
+        result = self.place.run("ztmpfsctl", "check", "disk")
+        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+
+    def end(self):
+        self.leave()
+        self.stop(self.process)
+
+    def test_restart_keeps_all(self):
+        for _ in range(2):
+            code, log = self.terminate(self.process)
+            self.assertEqual(code, 0, log)
+            self.assertTrue(self.manager.said("STOPPING", "1"))
+            self.assertEqual(mounting.processes_of(self.place.directory), [])
+            self.restart()
+            self.assert_everything_is_there()
+        self.end()
+
+    def test_death_of_the_holder_keeps_all(self):
+        for _ in range(2):
+            server, = self.servers()
+            self.kill(self.process.pid)
+            self.finish(self.process)
+            self.assertTrue(mounting.wait_until(lambda: not os.path.exists(f"/proc/{server}")), "the server goes on")
+            self.assertTrue(self.place.is_mounted(self.mountpoint))
+            self.restart()
+            self.assert_everything_is_there()
+        self.end()
+
+    def test_death_of_both_keeps_all(self):
+        for _ in range(2):
+            server, = self.servers()
+            self.kill(self.process.pid, signal.SIGSTOP)  # not to start another one
+            self.kill(server)
+            self.kill(self.process.pid)
+            self.finish(self.process)
+            self.restart()
+            self.assert_everything_is_there()
+        self.end()
+
+    def test_stopped_holder_is_replaced(self):
+        self.kill(self.process.pid, signal.SIGSTOP)
+        self.kill(self.process.pid, signal.SIGABRT)  # what systemd does when the heartbeat stays away
+        self.kill(self.process.pid, signal.SIGCONT)
+        self.finish(self.process)
+        self.restart()
+        self.assert_everything_is_there()
+        self.end()
+
+    def test_writers_notice_no_restart(self):
+        ended = threading.Event()
+        failures = []
+        rounds = [0]
+
+        def write_and_verify():
+            try:
+                while not ended.is_set():
+                    data = os.urandom(40000)
+                    write_file(self.path("busy"), data)
+                    if read_uncached(self.path("busy")) != data:
+                        failures.append(f"other contents in round {rounds[0]}")
+                    os.rename(self.path("busy"), self.path("done"))
+                    rounds[0] += 1
+            except OSError as error:
+                failures.append(str(error))
+
+        writer = threading.Thread(target=write_and_verify, daemon=True)
+        writer.start()
+        for number in (signal.SIGTERM, signal.SIGKILL) * 3:
+            before = rounds[0]
+            self.assertTrue(mounting.wait_until(lambda: rounds[0] > before + 5 or failures))
+            self.kill(self.process.pid, number)
+            self.finish(self.process)
+            self.restart()
+        ended.set()
+        writer.join(mounting.PATIENCE)
+        self.assertFalse(writer.is_alive())
+        self.assertEqual(failures, [])
+        self.assert_everything_is_there()
+        self.end()
+
+    def test_contents_come_back_on_a_new_mount(self):
+        self.assertEqual(self.terminate(self.process)[0], 0)
+        self.leave()
+        subprocess.run(["umount", "-l", self.mountpoint], check=True, timeout=mounting.PATIENCE)
+        self.restart()
+        self.assertTrue(read_uncached(self.path("here/file")) == self.data)
+        self.assertEqual(sorted(os.listdir(self.mountpoint)), ["here", "locked"])
+        self.assertEqual(len(mounting.mounts_below(self.place.directory)), 1)
+        self.assertEqual(self.manager.names(), KEPT)
+        result = self.place.run("ztmpfsctl", "check", "disk")
+        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+        self.end()
+
+    def test_other_options_apply_where_they_can(self):
+        self.assertEqual(self.terminate(self.process)[0], 0)
+        self.restart("size=128M,block=64K,mode=700")
+        self.assert_everything_is_there()
+        self.assertEqual(self.place.control("stats")["mem_limit"], 128 * MIB)
+        self.leave()
+        code, log = self.terminate(self.process, signal.SIGINT)
+        self.assertEqual(code, 0, log)
+        self.assertIn("block", log)
+        self.assert_clean()
+
+    def test_changes_of_a_running_mount_outlive_a_restart(self):
+        self.place.control("set", "disk", "size=200M")
+        self.assertEqual(self.terminate(self.process)[0], 0)
+        self.restart()
+        self.assertEqual(self.place.control("stats")["mem_limit"], 200 * MIB)
+        self.end()
+
+
+class Heartbeat(ServiceTest):
+    watchdog = 0.8
+
+    def beats(self, seconds):
+        before = self.manager.count("WATCHDOG")
+        time.sleep(seconds)
+        return self.manager.count("WATCHDOG") - before
+
+    def test_heartbeats_come_while_the_server_makes_progress(self):
+        process = self.start()
+        self.assertTrue(mounting.wait_until(lambda: self.manager.count("WATCHDOG") >= 3))
+        server, = self.servers()
+        self.kill(server, signal.SIGSTOP)
+        self.assertTrue(mounting.wait_until(lambda: self.beats(2 * self.watchdog) == 0), "beats on beside a stopped server")
+        self.kill(server, signal.SIGCONT)
+        before = self.manager.count("WATCHDOG")
+        self.assertTrue(mounting.wait_until(lambda: self.manager.count("WATCHDOG") >= before + 3))
+        self.kill(server)  # a death is no standstill
+        self.assertTrue(mounting.wait_until(lambda: self.servers() not in ([], [server])))
+        before = self.manager.count("WATCHDOG")
+        self.assertTrue(mounting.wait_until(lambda: self.manager.count("WATCHDOG") >= before + 3))
+        self.stop(process)
+
+
+if __name__ == "__main__":
+    mount_case.main(__doc__)
