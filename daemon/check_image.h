@@ -12,8 +12,8 @@ namespace ztmpfs {
 /// one. The files are not changed, and of the contents no copy is made.
 std::vector<std::string> check_image(ImageFiles files, const VolumeOptions& options);
 
-/// The auditing process (kCheckArgument): writes {"ok": ..., "breaches": [...]} to stdout, one line. Returns the exit code: 0 if all is
-/// well, else 1.
+/// The auditing process (kCheckArgument): writes {"ok": ..., "breaches": [...]} to stdout, one line. Returns the exit
+/// code: 0 if all is well, else 1.
 int check_main(const std::vector<std::string>& arguments);
 
 }  // namespace ztmpfs

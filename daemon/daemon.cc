@@ -58,7 +58,6 @@ Daemon::Daemon(const Options& options, ServerDescriptors descriptors)
       orders_(io_),
       live_options_(options_, volume_,
                     [this](const std::string& psi) { asio::post(io_, [this, psi] { watch_pressure(psi); }); }) {
-  take_up_contents();
   fuse_.emplace(descriptors_.fuse.get(), volume_,
                 fuse_options(options_, volume_, [this] { asio::post(io_, [this] { on_usable(); }); }));
   volume_.set_on_settled([this](uint64_t ino) { fuse_->attributes_changed(ino); });
@@ -96,14 +95,6 @@ int Daemon::run() {
   if (is_parked_) return kExitParked;
   if (options_.keep) leave_contents();
   return is_cut_off_ ? kExitCutOff : EXIT_SUCCESS;
-}
-
-// What the kernel knew of the image's inodes went with the connection on which it was told.
-void Daemon::take_up_contents() {
-  SupervisionRecord& supervision = volume_.image().supervision();
-  if (supervision.is_connection_over == 0) return;
-  drop_connection(volume_);
-  supervision.is_connection_over = 0;
 }
 
 // Memory that only the connection needed is not kept for the next one.

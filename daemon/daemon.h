@@ -47,7 +47,6 @@ class Daemon {
   void serve_connection();
   void on_usable();
   void on_connection_ended(FuseServer::End end, const std::string& failure);
-  void take_up_contents();
   void leave_contents();
   void wait_for_signal();
   void wait_for_orders();

@@ -114,10 +114,10 @@ class Holder {
   uint64_t oom_kills_seen_ = 0;                      // the kernel's count, when last looked at
   std::optional<HolderSocket::ClientId> successor_;  // the client that is taking over what is kept
   std::optional<Upgrade> upgrade_;
-  pid_t checker_ = 0;    // a process that audits what is kept
-  bool is_on_terminal_;  // whose end is ours
-  Milliseconds beat_at_{0};                          // for the service manager's watchdog
-  std::optional<Milliseconds> park_by_;              // or the server is killed
+  pid_t checker_ = 0;                    // a process that audits what is kept
+  bool is_on_terminal_;                  // whose end is ours
+  Milliseconds beat_at_{0};              // for the service manager's watchdog
+  std::optional<Milliseconds> park_by_;  // or the server is killed
   bool was_ever_ready_ = false;
   bool is_stopping_ = false;
   bool is_leaving_ = false;  // another holder will go on

@@ -212,7 +212,7 @@ void FileSystem::check_inode(uint32_t index, const AttachTally& tally) const {
 
 // What a crash left half done: contents of dead inodes, xattrs without one, contents behind the end of a file.
 void FileSystem::clean_up(const AttachTally& tally) {
-  inodes_.for_each_used([this](uint32_t index) {
+  inodes_.for_each_used([this](uint32_t index) NO_THREAD_SAFETY_ANALYSIS {
     InodeRecord& inode = inodes_[index];
     if (inode.state != InodeRecord::kFree && inode.is_auxiliary()) auxiliaries_.fetch_add(1, std::memory_order_relaxed);
     const bool is_orphan = inode.state == InodeRecord::kUsed && inode.nlink == 0 && inode.lookups == 0;
