@@ -50,13 +50,13 @@ std::string_view Holder::status_text(std::span<char> space) const {
   std::array<char, 24> server{};
   std::snprintf(server.data(), server.size(), "%d", int(server_->pid()));
   const SupervisionRecord& record = supervision_->record();
-  const int length = std::snprintf(
-      space.data(), space.size(),
-      R"({"name":"%s","state":"%s","mountpoint":%s,"server_pid":%s,"holder_pid":%d,"server_restarts":%llu,"oom_kills":%llu})",
-      options_.name.c_str(), state, is_mounted ? quoted_mountpoint_.c_str() : "null",
-      server_->pid() != 0 ? server.data() : "null", int(::getpid()),
-      static_cast<unsigned long long>(record.server_restarts.load()),
-      static_cast<unsigned long long>(record.oom_kills.load()));
+  const int length = std::snprintf(space.data(), space.size(),
+                                   R"({"name":"%s","state":"%s","mountpoint":%s,"server_pid":%s,"holder_pid":%d,)"
+                                   R"("server_restarts":%llu,"oom_kills":%llu})",
+                                   options_.name.c_str(), state, is_mounted ? quoted_mountpoint_.c_str() : "null",
+                                   server_->pid() != 0 ? server.data() : "null", int(::getpid()),
+                                   static_cast<unsigned long long>(record.server_restarts.load()),
+                                   static_cast<unsigned long long>(record.oom_kills.load()));
   return {space.data(), std::min(size_t(length), space.size() - 1)};
 }
 
