@@ -10,6 +10,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "base/holder_client.h"
 #include "base/log.h"
 #include "base/runtime_dir.h"
 #include "daemon/mount_users.h"
@@ -82,6 +83,7 @@ int Daemon::run() {
   control_->close();
   if (is_holder_dead_) {
     ::unlink(control_socket_path(runtime_dir(), options_.name).c_str());
+    ::unlink(holder_socket_path(runtime_dir(), options_.name).c_str());
     NameLock::remove_file(NameLock::path(runtime_dir(), options_.name));
   }
   if (!is_connection_ended_) {

@@ -218,7 +218,7 @@ void Holder::take_signals() {
     if (info.ssi_signo == SIGCHLD) continue;
     if (info.ssi_signo == SIGHUP && !is_on_terminal_) {
       begin_upgrade(std::nullopt);
-    } else if (info.ssi_signo == SIGTERM && service_.keeps_image()) {
+    } else if (info.ssi_signo == SIGTERM && service_.keeps_image() && !predecessor_) {
       leave();
     } else {
       stop(::strsignal(int(info.ssi_signo)));

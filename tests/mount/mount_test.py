@@ -220,7 +220,7 @@ class Refusals(MountTest):
     def test_wrong_usage_names_the_culprit(self):
         cases = {
             "sise=1G": "'sise'", "size=1X": "'size=1X'", "size=1M": "'size=1M' is too small", "block=3K": "'block=3K'",
-            "codec=rar": "'codec=rar'", "hot=-1": "'hot=-1'", "mode=8": "'mode=8'", "keep": "'keep'",
+            "codec=rar": "'codec=rar'", "hot=-1": "'hot=-1'", "mode=8": "'mode=8'",
         }
         for option, culprit in cases.items():
             self.assertIn(culprit, self.refused(2, "-o", option, "disk", self.mountpoint))
