@@ -273,6 +273,22 @@ class Restart(ServiceTest):
         self.end()
 
 
+class Keep(ServiceTest):
+    def test_contents_of_no_mount_outlive_a_restart(self):
+        process = self.start("size=256M,keep")
+        write_file(self.path("file"), b"contents")
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            self.unmount()
+            self.assertTrue(mounting.wait_until(lambda: "ztmpfs-fuse" not in self.manager.names()))
+            self.assertIsNone(process.poll())
+            self.terminate(process, number)
+            process = self.start("size=256M,keep")
+            self.assertEqual(self.manager.names(), KEPT)
+            self.assertEqual(read_uncached(self.path("file")), b"contents")
+        self.stop(process)
+        self.assertTrue(mounting.wait_until(lambda: self.manager.names() == []), self.manager.names())
+
+
 class Heartbeat(ServiceTest):
     watchdog = 0.8
 
