@@ -220,7 +220,7 @@ class MountedToBeKilled(mounted.Mounted):
 class Killer:
     """Ends the server again and again, while the load runs. `interval` in seconds, (least, most)."""
 
-    def __init__(self, mount, seed, interval=(0.05, 0.5)):
+    def __init__(self, mount, seed, interval):
         self.mount = mount
         self.random = random.Random(seed)
         self.interval = interval
@@ -229,6 +229,9 @@ class Killer:
     def run(self, kills):
         """Returns when that many were made, or the load has ended, or no server is left."""
         for _ in range(kills):
+            # Counted from its birth: a server that is killed before it serves is started again after a pause only.
+            if self.mount.server() is None:
+                return
             time.sleep(self.random.uniform(*self.interval))
             if self.random.random() < 0.2:
                 self.mount.forget_names()
