@@ -10,14 +10,14 @@
 namespace ztmpfs {
 
 void IntentRecord::apply(std::byte* meta_base) const {
-  for (size_t i = 0; i < count; ++i) {
-    const Store& store = stores[i];
+  const Store* const end = stores.data() + count;
+  for (const Store* store = stores.data(); store != end; ++store) {
     // Atomic: lock-free readers of a single word must never see half of it. Release: who finds a record published by
     // one of them finds it complete, under whatever lock.
-    if (store.width == 4) {
-      durable_store(*reinterpret_cast<uint32_t*>(meta_base + store.offset), static_cast<uint32_t>(store.value));
+    if (const uint64_t target = store->target; (target & 1) == 0) {
+      durable_store(*reinterpret_cast<uint32_t*>(meta_base + target), static_cast<uint32_t>(store->value));
     } else {
-      durable_store(*reinterpret_cast<uint64_t*>(meta_base + store.offset), store.value);
+      durable_store(*reinterpret_cast<uint64_t*>(meta_base + target - 1), store->value);
     }
   }
 }
@@ -27,7 +27,7 @@ uint64_t IntentRecord::checksum() const {
   uint64_t sum = count + 1;
   for (size_t i = 0; i < count; ++i) {
     const Store& store = stores[i];
-    sum = (std::rotl(sum, 29) ^ store.offset ^ uint64_t(store.width) << 56) * 0xa0761d6478bd642fULL;
+    sum = (std::rotl(sum, 29) ^ store.target) * 0xa0761d6478bd642fULL;
     sum = (std::rotl(sum, 29) ^ store.value) * 0xe7037ed1a0b428dbULL;
   }
   return sum;
@@ -36,17 +36,15 @@ uint64_t IntentRecord::checksum() const {
 bool IntentRecord::is_intact(uint64_t meta_length) const {
   if (count > kStoresMax || check != checksum()) return false;
   return std::all_of(stores.begin(), stores.begin() + count, [&](const Store& store) {
-    const bool is_aligned = (store.width == 4 || store.width == 8) && store.offset % store.width == 0;
-    return is_aligned && store.offset >= kPageSize && store.offset < meta_length;
+    const uint64_t offset = store.offset();
+    return offset % store.width() == 0 && offset >= kPageSize && offset < meta_length;
   });
 }
 
-void Transaction::add(std::byte* field, uint32_t width, uint64_t value) {
-  ZTMPFS_CHECK(intent_.count < IntentRecord::kStoresMax, "an intent has too many stores");
-  intent_.stores[intent_.count++] = {width, 0, static_cast<uint64_t>(field - meta_base_), value};
-}
+void Transaction::fail_full() { ZTMPFS_CHECK(false, "an intent has too many stores"); }
 
 void Transaction::commit() {
+  intent_.count = uint32_t(next_ - intent_.stores.data());
   intent_.check = intent_.checksum();
   // A release store keeps earlier stores before it; the fences keep the compiler from moving later ones up across it.
   // That is all a kill needs: it ends the process between two instructions.

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <span>
 #include <type_traits>
+#include <utility>
 
 #include "base/check.h"
 #include "base/durable_store.h"
@@ -22,11 +23,13 @@ struct IntentRecord {
   enum State : uint32_t { kIdle = 0, kCommitted = 3, kApplied = 5 };
   static constexpr size_t kStoresMax = 48;
 
+  /// Small, since each change pays for it: fields are aligned to 4 bytes, so the lowest bit of their offset is free.
   struct Store {
-    uint32_t width;  ///< bytes: 4 or 8
-    uint32_t unused;
-    uint64_t offset;  ///< from the start of the metadata memfd
+    uint64_t target;  ///< offset from the start of the metadata memfd; plus 1: the store is of 8 bytes, else of 4
     uint64_t value;
+
+    uint64_t offset() const { return target & ~uint64_t(1); }
+    uint32_t width() const { return (target & 1) != 0 ? 8 : 4; }
   };
 
   std::atomic<uint32_t> state;
@@ -50,27 +53,39 @@ class Transaction {
   Transaction(IntentRecord& intent, std::byte* meta_base) : intent_(intent), meta_base_(meta_base) {
     ZTMPFS_CHECK(intent.state.load(std::memory_order_relaxed) != IntentRecord::kCommitted, "an intent is open");
     kill_point();  // the plan is read only once it is committed
-    intent.count = 0;
   }
 
-  /// Plans `field = value`. The caller holds the lock that covers the field until commit() has returned.
-  template <class T>
-  void set(T& field, std::type_identity_t<T> value) {
-    static_assert(std::is_integral_v<T> && (sizeof(T) == 4 || sizeof(T) == 8));
-    add(reinterpret_cast<std::byte*>(&field), sizeof(T), static_cast<uint64_t>(value));
+  /// Plans `field = value`, for as many pairs of them as there are. The caller holds the lock that covers the fields
+  /// until commit() has returned.
+  template <class T, class... More>
+  void set(T& field, std::type_identity_t<T> value, More&&... more) {
+    IntentRecord::Store* const first = next_;
+    next_ += 1 + sizeof...(more) / 2;
+    if (next_ > intent_.stores.end()) [[unlikely]]
+      fail_full();
+    plan(first, field, value, std::forward<More>(more)...);
   }
 
   /// What is planned so far; valid until the next set().
-  std::span<const IntentRecord::Store> stores() const { return std::span(intent_.stores).first(intent_.count); }
+  std::span<const IntentRecord::Store> stores() const { return {intent_.stores.data(), next_}; }
 
   /// The point of no return: after it the stores happen, in this process or in its successor.
   void commit();
 
  private:
-  void add(std::byte* field, uint32_t width, uint64_t value);
+  [[noreturn]] static void fail_full();
+
+  template <class T, class... More>
+  void plan(IntentRecord::Store* store, T& field, std::type_identity_t<T> value, More&&... more) {
+    static_assert(std::is_integral_v<T> && (sizeof(T) == 4 || sizeof(T) == 8));
+    const auto offset = uint64_t(reinterpret_cast<std::byte*>(&field) - meta_base_);
+    *store = {offset + (sizeof(T) == 8 ? 1 : 0), static_cast<uint64_t>(value)};
+    if constexpr (sizeof...(more) > 0) plan(store + 1, std::forward<More>(more)...);
+  }
 
   IntentRecord& intent_;
-  std::byte* meta_base_;
+  std::byte* const meta_base_;
+  IntentRecord::Store* next_ = intent_.stores.begin();
 };
 
 }  // namespace ztmpfs

@@ -7,10 +7,10 @@ function(ztmpfs_library name)
   target_link_libraries(ztmpfs_${name} PUBLIC ztmpfs_options ${ARG_PUBLIC} PRIVATE ${ARG_PRIVATE})
 endfunction()
 
-# ztmpfs_variant(NAME LAYERS a b ... [DEFINITIONS ...] [INCLUDES ...]): these layers compiled once more, otherwise, as
-# one library. What includes their headers is compiled otherwise too. INCLUDES are searched before the project.
+# ztmpfs_variant(NAME LAYERS a b ... [WITHOUT c.cc ...] [DEFINITIONS ...] [INCLUDES ...]): these layers compiled once
+# more, otherwise, as one library. What includes their headers is compiled otherwise too. INCLUDES are searched before the project.
 function(ztmpfs_variant name)
-  cmake_parse_arguments(ARG "" "" "LAYERS;DEFINITIONS;INCLUDES" ${ARGN})
+  cmake_parse_arguments(ARG "" "" "LAYERS;WITHOUT;DEFINITIONS;INCLUDES" ${ARGN})
   add_library(${name} STATIC)
   target_include_directories(${name} BEFORE PUBLIC ${ARG_INCLUDES})
   target_compile_definitions(${name} PUBLIC ${ARG_DEFINITIONS})
@@ -19,6 +19,7 @@ function(ztmpfs_variant name)
   foreach(layer IN LISTS layers)
     get_target_property(folder ${layer} SOURCE_DIR)
     get_target_property(sources ${layer} SOURCES)
+    list(REMOVE_ITEM sources ${ARG_WITHOUT})
     list(TRANSFORM sources PREPEND ${folder}/)
     target_sources(${name} PRIVATE ${sources})
     get_target_property(libraries ${layer} LINK_LIBRARIES)

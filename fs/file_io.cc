@@ -77,8 +77,7 @@ Result<size_t> FileSystem::write_rest(Operation& op, const WriteArguments& argum
     Transaction transaction = op.begin();
     if (offset + done > inode->size && done > 0) transaction.set(inode->size, offset + done);
     if (kind.drops_privileges) transaction.set(inode->mode, unprivileged_mode(*inode, op.caller()));
-    set_mtime(transaction, *inode, time);
-    set_ctime(transaction, *inode, time);
+    set_times(transaction, *inode, time);
     drop_capability(transaction, *inode);
     op.commit(transaction, {.kind = Outcome::kCount, .unused = 0, .value = done, .attr = {}});
     return done;

@@ -104,14 +104,13 @@ Attr FileSystem::attr_of(uint64_t ino, const InodeRecord& inode) const {
           .block_size = kPreferredIoSize};
 }
 
-void FileSystem::set_mtime(Transaction& transaction, InodeRecord& inode, const Time& time) const {
-  transaction.set(inode.mtime_seconds, time.seconds);
-  transaction.set(inode.mtime_nanoseconds, time.nanoseconds);
+void FileSystem::set_times(Transaction& transaction, InodeRecord& inode, const Time& time) const {
+  transaction.set(inode.mtime_seconds, time.seconds, inode.mtime_nanoseconds, time.nanoseconds, inode.ctime_seconds,
+                  time.seconds, inode.ctime_nanoseconds, time.nanoseconds);
 }
 
 void FileSystem::set_ctime(Transaction& transaction, InodeRecord& inode, const Time& time) const {
-  transaction.set(inode.ctime_seconds, time.seconds);
-  transaction.set(inode.ctime_nanoseconds, time.nanoseconds);
+  transaction.set(inode.ctime_seconds, time.seconds, inode.ctime_nanoseconds, time.nanoseconds);
 }
 
 void FileSystem::change_directory(Transaction& transaction, const DirectoryChange& change, const Time& time) {
@@ -119,8 +118,7 @@ void FileSystem::change_directory(Transaction& transaction, const DirectoryChang
   if (change.entries != 0) transaction.set(directory.size, directory.size + uint64_t(change.entries * kEntrySize));
   if (change.subdirectories != 0) transaction.set(directory.nlink, directory.nlink + uint32_t(change.subdirectories));
   if (change.new_cookie) transaction.set(directory.next_cookie, directory.next_cookie + 1);
-  set_mtime(transaction, directory, time);
-  set_ctime(transaction, directory, time);
+  set_times(transaction, directory, time);
 }
 
 FileSystemUsage FileSystem::usage() const {

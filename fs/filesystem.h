@@ -272,7 +272,8 @@ class FileSystem {
   Result<Found> peek_name(uint64_t parent, std::string_view name) EXCLUDES(inode_locks_);
   Attr attr_of(uint64_t ino, const InodeRecord& inode) const REQUIRES(inode_locks_);
   Time now() const;
-  void set_mtime(Transaction& transaction, InodeRecord& inode, const Time& time) const REQUIRES(inode_locks_);
+  // mtime and ctime: of changed contents.
+  void set_times(Transaction& transaction, InodeRecord& inode, const Time& time) const REQUIRES(inode_locks_);
   void set_ctime(Transaction& transaction, InodeRecord& inode, const Time& time) const REQUIRES(inode_locks_);
   void change_directory(Transaction& transaction, const DirectoryChange& change, const Time& time)
       REQUIRES(inode_locks_);

@@ -1,6 +1,5 @@
 #include "fs/operation.h"
 
-#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -8,27 +7,44 @@
 
 namespace ztmpfs {
 
+namespace {
+
+// What inodes are going to be.
+struct Changed {
+  uint64_t offset;  // of the record in the metadata memfd
+  InodeRecord record;
+};
+// A rename with a whiteout that gets an ACL: two directories, three inodes, xattrs.
+constexpr size_t kInodesMax = 8;
+
+}  // namespace
+
 // The inodes that the transaction changes get the parity that they have with its stores.
 void Operation::set_parities(Transaction& transaction) const {
-  const size_t count = transaction.stores().size();
+  std::array<Changed, kInodesMax> changed;  // not initialized: it is on the way of each change
+  size_t count = 0;
   const uint64_t begin = uint64_t(inodes_.base() - meta_base_);
-  const auto inode_of = [&](const IntentRecord::Store& store) {
-    const uint64_t offset = store.offset - begin;  // of a store elsewhere: beyond the region
-    const bool counts = offset < inodes_.length() && offset % sizeof(InodeRecord) != offsetof(InodeRecord, lookups);
-    return counts ? begin + offset / sizeof(InodeRecord) * sizeof(InodeRecord) : 0;
-  };
-  for (size_t i = 0; i < count; ++i) {
-    const uint64_t inode = inode_of(transaction.stores()[i]);
-    bool is_known = inode == 0;
-    for (size_t j = 0; j < i && !is_known; ++j) is_known = inode_of(transaction.stores()[j]) == inode;
-    if (is_known) continue;
-    auto& record = *reinterpret_cast<InodeRecord*>(meta_base_ + inode);
-    InodeRecord changed = record;
-    for (const auto& store : transaction.stores().subspan(i, count - i))
-      if (inode_of(store) == inode)
-        std::memcpy(reinterpret_cast<std::byte*>(&changed) + (store.offset - inode), &store.value, store.width);
-    transaction.set(record.parity, changed.expected_parity());
+  for (const IntentRecord::Store& store : transaction.stores()) {
+    const uint64_t offset = store.offset() - begin;  // of a store elsewhere: beyond the region
+    const uint64_t field = offset % sizeof(InodeRecord);
+    if (offset >= inodes_.length() || field == offsetof(InodeRecord, lookups)) continue;
+    size_t i = 0;
+    while (i < count && changed[i].offset != store.offset() - field) ++i;
+    if (i == count) {
+      ZTMPFS_CHECK(count < kInodesMax, "a transaction changes too many inodes");
+      changed[count++].offset = store.offset() - field;
+      std::memcpy(&changed[i].record, meta_base_ + changed[i].offset, sizeof(InodeRecord));
+    }
+    auto* const target = reinterpret_cast<std::byte*>(&changed[i].record) + field;
+    if (store.width() == 4) {
+      std::memcpy(target, &store.value, 4);
+    } else {
+      std::memcpy(target, &store.value, 8);
+    }
   }
+  for (size_t i = 0; i < count; ++i)
+    transaction.set(reinterpret_cast<InodeRecord*>(meta_base_ + changed[i].offset)->parity,
+                    changed[i].record.expected_parity());
 }
 
 }  // namespace ztmpfs

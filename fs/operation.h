@@ -67,17 +67,25 @@ class Operation {
 
   /// A transaction on this operation's intent.
   Transaction begin() { return Transaction(record_.intent, meta_base_); }
-  /// Records the outcome, then commits: both are there after a crash, or neither.
+  /// Records what the kind of the outcome has, then commits: both are there after a crash, or neither.
   void commit(Transaction& transaction, const Outcome& outcome) {
     kill_point();  // without a commit it is no outcome
-    record_.outcome = outcome;
+    record_.outcome.kind = outcome.kind;
+    if (outcome.kind == Outcome::kAttr) {
+      record_.outcome.attr = outcome.attr;
+    } else {
+      record_.outcome.value = outcome.value;
+    }
     set_parities(transaction);
     transaction.commit();
   }
   /// For requests that are executed in many small steps: outcome().value advances together with each step.
   void commit_progress(Transaction& transaction, Outcome::Kind kind, uint64_t value) {
     kill_point();
-    if (!has_outcome()) record_.outcome = {.kind = kind, .unused = 0, .value = 0, .attr = {}};
+    if (!has_outcome()) {
+      record_.outcome.kind = kind;
+      record_.outcome.value = 0;
+    }
     transaction.set(record_.outcome.value, value);
     set_parities(transaction);
     transaction.commit();

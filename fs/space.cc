@@ -56,8 +56,7 @@ Result<void> FileSystem::try_fallocate(Operation& op, uint64_t ino, uint32_t fla
   const Time time = now();
   Transaction transaction = op.begin();
   if ((flags & kKeepSize) == 0 && end > (*inode)->size) transaction.set((*inode)->size, end);
-  set_mtime(transaction, **inode, time);
-  set_ctime(transaction, **inode, time);
+  set_times(transaction, **inode, time);
   drop_privileges(transaction, **inode, op.caller());
   drop_capability(transaction, **inode);
   op.commit(transaction, {.kind = Outcome::kDone, .unused = 0, .value = 0, .attr = {}});
@@ -146,8 +145,7 @@ Result<size_t> FileSystem::copy_step(Operation& op, const CopyRange& range, uint
     const Time time = now();
     Transaction transaction = op.begin();
     if (to + *copied > (*target)->size) transaction.set((*target)->size, to + *copied);
-    set_mtime(transaction, **target, time);
-    set_ctime(transaction, **target, time);
+    set_times(transaction, **target, time);
     drop_privileges(transaction, **target, op.caller());
     drop_capability(transaction, **target);
     op.commit_progress(transaction, Outcome::kItems, done + *copied);

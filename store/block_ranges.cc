@@ -186,6 +186,7 @@ bool BlockStore::punch_block(BlockMap& map, const Piece& piece, uint32_t end, Re
   if (word.form() == BlockForm::kSameFilled) return slot.auxiliary == 0;
   if (word.form() != BlockForm::kRaw) return false;
   const Pin pin = pool_.pin(word.handle());
+  kill_point();
   std::memset(pin.bytes().data() + piece.offset, 0, end - piece.offset);
   touch(slot, piece, false);
   return true;

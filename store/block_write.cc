@@ -97,6 +97,7 @@ void BlockStore::write_in_place(BlockMap& map, BlockSlot& slot, const Piece& pie
   const BlockWord word = word_of(slot);
   const auto end = uint32_t(piece.offset + data.size());
   const Pin pin = pool_.pin(word.handle());
+  kill_point();
   if (piece.offset > word.length()) std::memset(pin.bytes().data() + word.length(), 0, piece.offset - word.length());
   std::memcpy(pin.bytes().data() + piece.offset, data.data(), data.size());
   if (end > word.length()) publish(map, slot, word.with_length(end));

@@ -67,8 +67,8 @@ TEST_F(IntentTest, ApplyingAgainChangesNothing) {
 TEST_F(IntentTest, FinishesWhatAnotherMappingCommitted) {
   fields().wide = {1, 2, 3};
   intent().count = 2;
-  intent().stores[0] = {8, 0, uint64_t(reinterpret_cast<std::byte*>(&fields().wide[0]) - base()), 10};
-  intent().stores[1] = {8, 0, uint64_t(reinterpret_cast<std::byte*>(&fields().wide[2]) - base()), 30};
+  intent().stores[0] = {uint64_t(reinterpret_cast<std::byte*>(&fields().wide[0]) - base()) + 1, 10};
+  intent().stores[1] = {uint64_t(reinterpret_cast<std::byte*>(&fields().wide[2]) - base()) + 1, 30};
   intent().state = IntentRecord::kCommitted;
   const Image successor(ImageFiles{UniqueFd(::dup(image_.files().meta.get())),
                                    UniqueFd(::dup(image_.files().data.get())),

@@ -452,9 +452,9 @@ TEST(FileSystem, ACommittedIntentIsCompletedAtAttach) {
   RequestRecord& record = request_record(rig.volume().image(), 1);
   for (size_t i = 0; i < record.intent.count; ++i) {
     const auto& store = record.intent.stores[i];
-    std::byte* field = rig.volume().image().meta().base() + store.offset;
-    ASSERT_EQ(std::memcmp(field, &store.value, store.width), 0);
-    std::memset(field, 0x55, store.width);
+    std::byte* field = rig.volume().image().meta().base() + store.offset();
+    ASSERT_EQ(std::memcmp(field, &store.value, store.width()), 0);
+    std::memset(field, 0x55, store.width());
   }
   record.intent.state = IntentRecord::kCommitted;
   rig.attach();
