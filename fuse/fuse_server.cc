@@ -68,7 +68,7 @@ FuseServer::FuseServer(int fd, Volume& volume, Options options)
   fuse_set_log_func(&log_from_libfuse);
   if (auto& is_over = volume.image().supervision().is_connection_over; is_over.load(std::memory_order_acquire) != 0) {
     drop_connection(volume);
-    is_over.store(0, std::memory_order_release);
+    durable_store(is_over, 0);
   }
   for (uint32_t slot = 0; slot < geometry.request_slots; ++slot) {
     if (!slots_.emplace_back(volume.image(), slot).populate())
