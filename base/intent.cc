@@ -1,7 +1,6 @@
 #include "base/intent.h"
 
 #include <algorithm>
-#include <bit>
 
 #include "base/bytes.h"
 
@@ -22,14 +21,12 @@ void IntentRecord::apply(std::byte* meta_base) const {
   }
 }
 
-// Not for strength: any damaged bit changes it, and nearly all other damage. The factors are those of wyhash.
+// Not for strength: any damaged bit changes it (the factors are odd), and nearly all other damage. No product waits for
+// another one.
 uint64_t IntentRecord::checksum() const {
-  uint64_t sum = count + 1;
-  for (size_t i = 0; i < count; ++i) {
-    const Store& store = stores[i];
-    sum = (std::rotl(sum, 29) ^ store.target) * 0xa0761d6478bd642fULL;
-    sum = (std::rotl(sum, 29) ^ store.value) * 0xe7037ed1a0b428dbULL;
-  }
+  uint64_t sum = (count + 1) * 0x9e3779b97f4a7c15ULL;
+  for (size_t i = 0; i < count; ++i)
+    sum += stores[i].target * 0xa0761d6478bd642fULL + stores[i].value * 0xe7037ed1a0b428dbULL;
   return sum;
 }
 
