@@ -102,6 +102,7 @@ int Daemon::run() {
 // Memory that only the connection needed is not kept for the next one.
 void Daemon::leave_contents() {
   volume_.image().supervision().is_connection_over = 1;
+  volume_.set_on_settled([](uint64_t) {});  // there is no kernel to tell
   fuse_.reset();
   drop_connection(volume_);
   volume_.shrink_to_contents();

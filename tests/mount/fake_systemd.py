@@ -102,9 +102,10 @@ class FakeSystemd:
             self.process.poll() is None
 
     def drop(self, name):
-        """Forgets one of the descriptors."""
+        """Forgets one of the descriptors, if ztmpfs has not told so meanwhile."""
         with self.lock:
-            os.close(self.kept.pop(name))
+            if name in self.kept:
+                os.close(self.kept.pop(name))
 
     def close(self):
         """Forgets all, as after a stop."""
