@@ -40,7 +40,7 @@ bool IntentRecord::is_intact(uint64_t meta_length) const {
 
 void Transaction::fail_full() { ZTMPFS_CHECK(false, "an intent has too many stores"); }
 
-void Transaction::commit() {
+void Transaction::begin_commit() {
   intent_.count = uint32_t(next_ - intent_.stores.data());
   intent_.check = intent_.checksum();
   // A release store keeps earlier stores before it; the fences keep the compiler from moving later ones up across it.
@@ -48,6 +48,9 @@ void Transaction::commit() {
   durable_store(intent_.state, IntentRecord::kCommitted);
   std::atomic_signal_fence(std::memory_order_seq_cst);
   intent_.apply(meta_base_);
+}
+
+void Transaction::end_commit() {
   durable_store(intent_.state, IntentRecord::kApplied);
   std::atomic_signal_fence(std::memory_order_seq_cst);
 }

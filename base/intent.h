@@ -69,11 +69,22 @@ class Transaction {
   /// What is planned so far; valid until the next set().
   std::span<const IntentRecord::Store> stores() const { return {intent_.stores.data(), next_}; }
 
-  /// The point of no return: after it the stores happen, in this process or in its successor.
-  void commit();
+  /// The point of no return: after it the stores happen, in this process or in its successor. `after_stores()` is
+  /// called between them and APPLIED: for what follows from them, and what the successor makes anew.
+  template <class AfterStores>
+  void commit(AfterStores&& after_stores) {
+    begin_commit();
+    after_stores();
+    end_commit();
+  }
+  void commit() {
+    commit([] {});
+  }
 
  private:
   [[noreturn]] static void fail_full();
+  void begin_commit();
+  void end_commit();
 
   template <class T, class... More>
   void plan(IntentRecord::Store* store, T& field, std::type_identity_t<T> value, More&&... more) {

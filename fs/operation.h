@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "base/durable_store.h"
 #include "base/image.h"
@@ -76,8 +77,7 @@ class Operation {
     } else {
       record_.outcome.value = outcome.value;
     }
-    set_parities(transaction);
-    transaction.commit();
+    commit_with_parities(transaction);
   }
   /// For requests that are executed in many small steps: outcome().value advances together with each step.
   void commit_progress(Transaction& transaction, Outcome::Kind kind, uint64_t value) {
@@ -87,8 +87,7 @@ class Operation {
       record_.outcome.value = 0;
     }
     transaction.set(record_.outcome.value, value);
-    set_parities(transaction);
-    transaction.commit();
+    commit_with_parities(transaction);
   }
   /// The request is answered; its record is free for the next one.
   void end() {
@@ -96,8 +95,13 @@ class Operation {
     durable_store(record_.intent.state, IntentRecord::kIdle);
   }
 
+  /// Gives the inodes that stores have changed the parity that they have now. For who has done such stores.
+  static void set_parities(std::span<const IntentRecord::Store> stores, const Region& inodes, std::byte* meta_base);
+
  private:
-  void set_parities(Transaction& transaction) const;
+  void commit_with_parities(Transaction& transaction) {
+    transaction.commit([&] { set_parities(transaction.stores(), inodes_, meta_base_); });
+  }
 
   std::byte* meta_base_;
   Region inodes_;

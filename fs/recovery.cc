@@ -129,6 +129,8 @@ void FileSystem::complete_intents() {
     IntentRecord& intent = request_record(image_, slot).intent;
     if (intent.state.load(std::memory_order_acquire) != IntentRecord::kCommitted) continue;
     intent.apply(image_.meta().base());
+    Operation::set_parities({intent.stores.data(), intent.count}, image_.region(RegionId::kInodes),
+                            image_.meta().base());
     durable_store(intent.state, IntentRecord::kApplied);
   }
 }

@@ -57,10 +57,16 @@ struct Relocate {
   friend uintptr_t address_of_relocate() { return address(kFunction); }
 };
 template struct Relocate<&Pool::relocate>;
+uintptr_t address_of_commit();
+template <auto kFunction>
+struct Commit {
+  friend uintptr_t address_of_commit() { return address(kFunction); }
+};
+template struct Commit<&Transaction::begin_commit>;
 
 uintptr_t address_of(ServerLauncher::Step step) {
   switch (step) {
-    case ServerLauncher::Step::kCommit: return address(&Transaction::commit);
+    case ServerLauncher::Step::kCommit: return address_of_commit();
     case ServerLauncher::Step::kAllocate: return address(&Pool::allocate);
     case ServerLauncher::Step::kFree: return address(&Pool::free);
     case ServerLauncher::Step::kTruncate: return address(&BlockStore::truncate);

@@ -10,6 +10,7 @@
 
 #include <boost/json.hpp>
 
+#include "daemon/server_descriptors.h"
 #include "tests/fs/fs_rig.h"
 #include "tests/support/image_snapshot.h"
 
@@ -76,9 +77,7 @@ class CheckImageTest : public testing::Test {
   static Answer run_check(const ImageFiles& files) {
     std::array<int, 2> output{};
     EXPECT_EQ(::pipe(output.data()), 0);
-    std::string argument(kCheckArgument);
-    for (const UniqueFd* fd : {&files.meta, &files.data, &files.buffers}) argument += std::to_string(fd->get()) + ",";
-    argument.pop_back();
+    const std::string argument = format_image_argument(kCheckArgument, files);
     const pid_t pid = ::fork();
     if (pid == 0) {
       ::dup2(output[1], STDOUT_FILENO);

@@ -17,6 +17,9 @@ class Transaction {
     durable_store(field, value);
     if constexpr (sizeof...(more) > 0) set(std::forward<More>(more)...);
   }
+  static std::span<const IntentRecord::Store> stores() { return {}; }
+  template <class AfterStores>
+  void commit(AfterStores&&) {}
   void commit() {}
 };
 

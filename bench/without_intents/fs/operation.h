@@ -19,6 +19,7 @@ class Operation {
   static void commit(Transaction&, const Outcome&) {}
   static void commit_progress(Transaction&, Outcome::Kind, uint64_t) {}
   static void end() {}
+  static void set_parities(std::span<const IntentRecord::Store>, const Region&, std::byte*) {}
 
  private:
   RequestRecord& record_;
