@@ -28,7 +28,7 @@ class RestartPolicy {
   static constexpr uint32_t kAttachFailuresMax = 5;
   static constexpr std::chrono::milliseconds kDelayMin{10};
   static constexpr std::chrono::milliseconds kDelayMax{5000};
-  /// A server that has lived so long is no part of a series.
+  /// A server that has lived so long is no part of a series of crashes.
   static constexpr std::chrono::seconds kLifeMin{60};
 
   /// `slots`: requests that can be under way at once; each may end several servers before it is given up.

@@ -23,11 +23,24 @@ TEST(RestartPolicy, KilledServerIsReplacedAtOnceHoweverOften) {
 TEST(RestartPolicy, SeriesOfCrashesSlowsDown) {
   RestartPolicy policy(kSlots);
   EXPECT_EQ(policy.after(ending(ServerEnd::kCrashed, Progress::kReady)), milliseconds(10));
-  EXPECT_EQ(policy.after(ending(ServerEnd::kHung, Progress::kReady)), milliseconds(20));
+  EXPECT_EQ(policy.after(ending(ServerEnd::kCrashed, Progress::kReady)), milliseconds(20));
   for (int i = 0; i < 40; ++i) policy.after(ending(ServerEnd::kCrashed, Progress::kReady));
   EXPECT_EQ(policy.after(ending(ServerEnd::kCrashed, Progress::kReady)), RestartPolicy::kDelayMax);
   const auto old = ending(ServerEnd::kCrashed, Progress::kReady, false, RestartPolicy::kLifeMin);
   EXPECT_EQ(policy.after(old), milliseconds(10)) << "a long life ends a series";
+}
+
+TEST(RestartPolicy, KillsDuringAttachDoNotSlowDownForEver) {
+  RestartPolicy policy(kSlots);
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_EQ(policy.after(ending(ServerEnd::kKilled, Progress::kNothing)), milliseconds(10));
+    EXPECT_EQ(policy.after(ending(ServerEnd::kKilled, Progress::kReady)), milliseconds(0));
+  }
+}
+
+TEST(RestartPolicy, HungServerIsReplacedAtOnce) {
+  RestartPolicy policy(kSlots);
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(policy.after(ending(ServerEnd::kHung, Progress::kReady)), milliseconds(0));
 }
 
 TEST(RestartPolicy, ImageThatCannotBeTakenUpIsGivenUp) {
