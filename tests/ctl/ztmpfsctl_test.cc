@@ -91,7 +91,7 @@ TEST_F(Ztmpfsctl, ListAsJsonIsAnArray) {
   EXPECT_EQ(run({"list", "--json"}).out, "[]\n");
   const ScriptedServer server(socket_path("build"), script("build", "/mnt/build"));
   EXPECT_EQ(run({"--json", "list"}).out,
-            R"([{"name":"build","mountpoint":"/mnt/build","server_pid":11,"holder_pid":10}])"
+            R"([{"name":"build","mountpoint":"/mnt/build","server_pid":11,"holder_pid":10,"state":"mounted"}])"
             "\n");
 }
 

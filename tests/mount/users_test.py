@@ -200,7 +200,7 @@ class UserNamespace(UserTest):
                 umount mnt
                 for i in 1 2 3 4 5 6 7 8 9; do test -e run/ztmpfs/disk.lock || break; sleep 0.2; done
                 ls run/ztmpfs' """)
-        self.assertEqual(out, "hello\n0 0 644\n0 0 1777\n1\ndisk   fuse.ztmpfs\ndisk.lock\ndisk.sock\n")
+        self.assertEqual(out, "hello\n0 0 644\n0 0 1777\n1\ndisk   fuse.ztmpfs\ndisk.holder\ndisk.lock\ndisk.sock\n")
         shutil.rmtree(os.path.join(self.place.runtime, "ztmpfs"))
         self.assert_clean()
 
