@@ -41,6 +41,7 @@ class HolderClient {
   explicit HolderClient(const std::string& socket_path);
 
   bool is_connected() const { return bool(socket_); }
+  int fd() const { return socket_.get(); }
   /// Nothing if the holder has gone. Throws std::runtime_error if no answer comes in time.
   std::optional<HolderAnswer> ask(HolderRequest request, std::chrono::milliseconds patience) const;
   /// What comes after an answer, up to the end of the connection.

@@ -81,22 +81,29 @@ int Daemon::run() {
   keep_house();
   io_.run();
   control_->close();
-  if (is_holder_dead_) {
-    ::unlink(control_socket_path(runtime_dir(), options_.name).c_str());
-    ::unlink(holder_socket_path(runtime_dir(), options_.name).c_str());
-    NameLock::remove_file(NameLock::path(runtime_dir(), options_.name));
-  }
   if (!is_connection_ended_) {
     // The readers still wait in the kernel, and nothing but the end of the processes lets them go.
+    remove_traces();
     std::_Exit(kExitCutOff);
   }
   connection_.join();
   control_.reset();
   volume_.stop();
+  remove_traces();
   if (!failure_.empty()) throw std::runtime_error(failure_);
   if (is_parked_) return kExitParked;
   if (options_.keep) leave_contents();
   return is_cut_off_ ? kExitCutOff : EXIT_SUCCESS;
+}
+
+// What the holder would do. Not what somebody else goes on with: the next server, or the holder that the contents were
+// to be taken over from.
+void Daemon::remove_traces() const {
+  if (!is_holder_dead_ || is_parked_) return;
+  ::unlink(control_socket_path(runtime_dir(), options_.name).c_str());
+  if (!owns_name_) return;
+  ::unlink(holder_socket_path(runtime_dir(), options_.name).c_str());
+  NameLock::remove_file(NameLock::path(runtime_dir(), options_.name));
 }
 
 // Memory that only the connection needed is not kept for the next one.
@@ -179,6 +186,7 @@ void Daemon::obey(ServerOrder order) {
   switch (order) {
     case ServerOrder::kUnmount: return stop("told to end");
     case ServerOrder::kPark: return park("told to");
+    case ServerOrder::kOwnName: owns_name_ = true; return;
     case ServerOrder::kOutlive: outlives_holder_ = true; return;
   }
 }

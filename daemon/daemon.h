@@ -48,6 +48,7 @@ class Daemon {
   void on_usable();
   void on_connection_ended(FuseServer::End end, const std::string& failure);
   void leave_contents();
+  void remove_traces() const;
   void wait_for_signal();
   void wait_for_orders();
   void obey(ServerOrder order);
@@ -88,6 +89,7 @@ class Daemon {
   bool is_connection_ended_ = false;
   bool is_cut_off_ = false;
   bool is_parked_ = false;
+  bool owns_name_ = false;        // our holder does
   bool outlives_holder_ = false;  // the mount: it is parked then
   bool is_holder_dead_ = false;   // what it would have cleaned up is ours now
 };

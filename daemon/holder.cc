@@ -31,14 +31,15 @@ namespace {
 
 // Taking up a large image takes a while; so much longer than a request may a server take for it.
 constexpr int kAttachFactor = 10;
-// Requests that were begun are finished meanwhile.
-constexpr std::chrono::seconds kParkMax{5};
 constexpr int kSignsPerBeat = 4;
 
 [[noreturn]] void throw_errno(const char* what) { throw std::system_error(errno, std::generic_category(), what); }
 
 // From here on the signals wait in the descriptor.
 UniqueFd catch_signals() {
+  // Whoever started us may ignore the former, and whoever reads our log may end.
+  ::signal(SIGCHLD, SIG_DFL);
+  ::signal(SIGPIPE, SIG_IGN);
   sigset_t signals;
   ::sigemptyset(&signals);
   for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGCHLD}) ::sigaddset(&signals, signal);
@@ -87,7 +88,10 @@ Holder::Holder(HolderStart start, std::function<void()> on_ready, ServiceProtoco
     server_.emplace(make_descriptors(std::move(start)), server_arguments(options_));
     program_.emplace(Program::started_from(), server_->descriptors().image, server_arguments(options_));
     server_->set_program(program_->fd());
-    server_->descriptors().image.describe_mount({mountpoint_.path, mountpoint_.device, format_options(options_)});
+    // As long as it may be told that it has them, the predecessor sees a server of ours, whoever dies.
+    if (predecessor_) server_->set_witness(predecessor_->fd());
+    if (!is_mount_adopted_)
+      server_->descriptors().image.describe_mount({mountpoint_.path, mountpoint_.device, format_options(options_)});
     if (!is_mount_adopted_) record.mounted_at = to_record(now());
     if (is_mount_adopted_) record.server_restarts.fetch_add(1);
     store_descriptors();
@@ -149,6 +153,7 @@ int Holder::run() {
 
 void Holder::start_server() {
   restart_at_.reset();
+  park_by_.reset();
   started_at_ = now();
   has_hung_ = false;
   if (!server_->start()) {
@@ -156,6 +161,7 @@ void Holder::start_server() {
     restart_at_ = started_at_ + RestartPolicy::kDelayMax;
     return;
   }
+  if (socket_) server_->give_order(ServerOrder::kOwnName);
   if (service_.keeps_image()) server_->give_order(ServerOrder::kOutlive);
   if (is_stopping_) server_->give_order(ServerOrder::kUnmount);
 }
@@ -191,7 +197,10 @@ void Holder::look_after_server() {
   }
   if (checker_ != 0 && ::waitpid(checker_, nullptr, WNOHANG) == checker_) checker_ = 0;
   if (restart_at_ && now() >= *restart_at_ && !exit_code_) start_server();
-  if (park_by_ && now() >= *park_by_) server_->kill();
+  if (park_by_ && now() >= *park_by_) {
+    park_by_.reset();
+    server_->kill();
+  }
 }
 
 int Holder::poll_timeout() const {
@@ -227,6 +236,11 @@ void Holder::take_signals() {
 }
 
 void Holder::stop(const char* why) {
+  if (successor_ && socket_->has(*successor_)) {
+    // It has the contents, the lock and soon the socket, and loses nothing if we go.
+    socket_->release_path();
+    is_handed_over_ = true;
+  }
   if (state_ != State::kMounted) exit_code_ = state_ == State::kKept ? EXIT_SUCCESS : EXIT_FAILURE;
   if (is_stopping_ || is_leaving_) return;
   is_stopping_ = true;
@@ -246,10 +260,11 @@ void Holder::leave() {
 }
 
 void Holder::read_report() {
+  const bool had_attached = server_->has_attached();
   const bool was_ready = server_->is_ready();
   server_->read_report();
+  if (server_->has_attached() && !had_attached) hang_watch_->begin(now());
   if (!server_->is_ready() || was_ready) return;
-  hang_watch_->begin(now());
   if (upgrade_ && upgrade_->has_new_program) end_upgrade(HolderVerdict::kDone, "");
   if (!std::exchange(was_ever_ready_, true)) on_usable();
 }
@@ -257,14 +272,16 @@ void Holder::read_report() {
 void Holder::on_usable() {
   socket_.emplace(holder_socket_path(runtime_dir_, options_.name));
   if (predecessor_) predecessor_->tell(HolderRequest::kTaken);
+  server_->set_witness(-1);
   predecessor_.reset();
+  server_->give_order(ServerOrder::kOwnName);
   service_.ready(::getpid(), "serving " + mountpoint_.path);
   on_ready_();
 }
 
 void Holder::look_for_hang() {
   oom_kills_seen_ = oom_kills();
-  const bool is_hung = server_->is_ready()
+  const bool is_hung = server_->has_attached()
                            ? hang_watch_->is_hung(now())
                            : options_.hang.count() != 0 && now() - started_at_ > kAttachFactor * options_.hang;
   if (!is_hung) return;
@@ -282,7 +299,7 @@ void Holder::on_server_ended(int status) {
   if (server_->is_ready() && !std::exchange(was_ever_ready_, true)) on_usable();  // it was quick
   const auto has_exited = [status](int code) { return WIFEXITED(status) && WEXITSTATUS(status) == code; };
   const bool has_refused = !server_->sentence().empty();
-  if (has_exited(EXIT_SUCCESS)) return on_mount_ended(EXIT_SUCCESS);
+  if (has_exited(EXIT_SUCCESS) && !mountpoint_.is_connected()) return on_mount_ended(EXIT_SUCCESS);
   if (has_exited(kExitCutOff)) return on_mount_ended(EXIT_FAILURE);
   if (has_refused && !was_ever_ready_ && !is_image_adopted_) throw std::runtime_error(std::string(server_->sentence()));
   if (!mountpoint_.is_connected()) return on_mount_ended(has_exited(EXIT_FAILURE) ? EXIT_FAILURE : EXIT_SUCCESS);
@@ -292,6 +309,7 @@ void Holder::on_server_ended(int status) {
     exit_code_ = EXIT_SUCCESS;
     return;
   }
+  if (upgrade_ && upgrade_->has_new_program && server_->is_ready()) end_upgrade(HolderVerdict::kDone, "");
   if (upgrade_) return go_on_with_upgrade(end);
   using Progress = RestartPolicy::Progress;
   const Progress progress = server_->is_ready()       ? Progress::kReady
@@ -333,6 +351,9 @@ void Holder::on_mount_ended(int exit_code) {
 
 // Whoever uses the mount must not wait for ever.
 void Holder::give_up() {
+  if (!was_ever_ready_ && !is_image_adopted_)
+    throw std::runtime_error("the server of " + options_.name + " has crashed " +
+                             std::to_string(RestartPolicy::kAttachFailuresMax) + " times before it was usable");
   state_ = State::kFailed;
   abort_connection(mountpoint_);
   end_connection();
@@ -349,10 +370,12 @@ void Holder::end_connection() {
   if (upgrade_) end_upgrade(HolderVerdict::kRefused, "the mount has ended meanwhile");
   restart_at_.reset();
   supervision_->record().is_connection_over = 1;
-  if (mountpoint_.is_mounted()) unmount(mountpoint_, true);
-  mountpoint_.connection = -1;
+  if (!socket_) socket_.emplace(holder_socket_path(runtime_dir_, options_.name));  // adopted, and never usable
+  // The connection first: unmount(2) may wait for a server, and there is none.
   service_.remove_connection();
   server_->descriptors().fuse.reset();
+  mountpoint_.connection = -1;
+  if (mountpoint_.is_mounted()) unmount(mountpoint_, true);
   server_->descriptors().control.reset();
   ::unlink(control_socket_path(runtime_dir_, options_.name).c_str());
 }

@@ -42,6 +42,9 @@ class Holder {
  private:
   using Milliseconds = std::chrono::milliseconds;
 
+  /// That a server gets to finish the requests that were begun, before it is killed.
+  static constexpr std::chrono::seconds kParkMax{5};
+
   /// A server is to be replaced by one of a newer program.
   struct Upgrade {
     std::optional<HolderSocket::ClientId> client;  ///< whom to tell

@@ -83,10 +83,12 @@ void Holder::begin_upgrade(std::optional<HolderSocket::ClientId> client) {
   };
   if (state_ != State::kMounted) return refuse("there is no server: it is not mounted");
   if (upgrade_) return refuse("an upgrade is under way already");
-  if (!server_->is_ready() || is_stopping_ || is_leaving_) return refuse("the server does not serve just now");
+  if (server_->pid() == 0 || !server_->is_ready() || is_stopping_ || is_leaving_)
+    return refuse("the server does not serve just now");
   if (const std::string_view why = program_->probe(); !why.empty()) return refuse(why);
   upgrade_ = Upgrade{.client = client};
   server_->give_order(ServerOrder::kPark);
+  park_by_ = now() + kParkMax;
 }
 
 // A server has ended that was to leave, or the new one has that was to serve instead: then the old program goes on.

@@ -115,7 +115,8 @@ int launcher_main(const std::vector<std::string>& arguments) {
     // Only for a new mount: a server that takes over must start although the source is away for a while.
     check_psi_path(command_line.options);
   } catch (const UsageError& error) {
-    return fail_with(error, kExitUsage);
+    // A service manager that keeps contents for us must not take it for hopeless (RestartPreventExitStatus=).
+    return fail_with(error, std::getenv("LISTEN_FDS") != nullptr ? EXIT_FAILURE : kExitUsage);
   }
   if (!command_line.text_to_print.empty()) {
     std::cout << command_line.text_to_print << std::flush;

@@ -36,6 +36,7 @@ inline constexpr char kReady = 'R';
 enum class ServerOrder : char {
   kUnmount = 'U',  ///< unmount, and end then
   kPark = 'P',     ///< finish the requests that were begun, and leave; the mount stays
+  kOwnName = 'N',  ///< the name is the holder's alone now: should it die, remove what is left of it
   kOutlive = 'O',  ///< from now on: should the holder die, park; somebody else will start a server again
 };
 

@@ -1,6 +1,7 @@
 #include "daemon/server_process.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -48,6 +49,7 @@ ServerProcess::ServerProcess(ServerDescriptors descriptors, std::vector<std::str
 bool ServerProcess::start() {
   Pipe report = make_pipe();
   if (!report.reader) return false;
+  drop_orders();
   const pid_t child = ::fork();
   if (child < 0) return false;
   if (child == 0) become_server(report.writer.get());
@@ -59,8 +61,17 @@ bool ServerProcess::start() {
   return true;
 }
 
+// What one that is gone has not read is not meant for the next one.
+void ServerProcess::drop_orders() const {
+  std::array<char, 64> unread;
+  pollfd state{.fd = descriptors_.orders.get(), .events = POLLIN, .revents = 0};
+  while (::poll(&state, 1, 0) > 0 && ::read(descriptors_.orders.get(), unread.data(), unread.size()) > 0) {
+  }
+}
+
 void ServerProcess::become_server(int report) {
   ::dup2(report, descriptors_.ready.get());
+  if (witness_ >= 0) ::fcntl(witness_, F_SETFD, 0);
   for (const UniqueFd* fd : descriptors_.all()) ::fcntl(fd->get(), F_SETFD, 0);
   sigset_t none;
   ::sigemptyset(&none);
@@ -74,7 +85,10 @@ void ServerProcess::become_server(int report) {
 
 std::optional<int> ServerProcess::reap() {
   int status = 0;
-  if (pid_ == 0 || ::waitpid(pid_, &status, WNOHANG) != pid_) return std::nullopt;
+  if (pid_ == 0) return std::nullopt;
+  const pid_t ended = ::waitpid(pid_, &status, WNOHANG);
+  if (ended < 0 && errno == ECHILD) status = W_EXITCODE(EXIT_FAILURE, 0);  // somebody else has reaped it
+  if (ended != pid_ && !(ended < 0 && errno == ECHILD)) return std::nullopt;
   pid_ = 0;
   while (report_) read_report();  // what it has said before it ended
   return status;

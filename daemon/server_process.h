@@ -23,6 +23,8 @@ class ServerProcess {
 
   /// What is started from now on: a descriptor of the program's file, borrowed.
   void set_program(int program) { program_ = program; }
+  /// A descriptor that stays open in each server, for who waits for the end of it. Borrowed; -1: none.
+  void set_witness(int fd) { witness_ = fd; }
   /// Starts a process; there must be none. False, with errno, if the kernel refuses.
   [[nodiscard]] bool start();
   /// 0: there is none.
@@ -44,9 +46,11 @@ class ServerProcess {
 
  private:
   [[noreturn]] void become_server(int report);
+  void drop_orders() const;
 
   ServerDescriptors descriptors_;
   int program_ = -1;
+  int witness_ = -1;
   UniqueFd orders_;  // write end; its closing by the kernel is the server's sign that we are gone
   UniqueFd report_;  // read end
   std::vector<std::string> arguments_;

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
@@ -150,6 +151,34 @@ class Kept(MountTest):
         self.assertEqual(sorted(code for _, code in results), [0, 1], results)
         self.mountpoint = places[[code for _, code in results].index(0)]
         self.assertEqual(read_file(os.path.join(self.mountpoint, "file")), b"kept")
+        self.unmount_kept()
+        self.forget()
+
+
+    def test_holder_killed_while_it_takes_over_loses_nothing(self):
+        self.mount(KEEP)
+        write_file(os.path.join(self.mountpoint, "file"), b"kept")
+        self.unmount_kept()
+        first = self.list()["holder_pid"]
+        survived = 0
+        for step in range(12):
+            process = subprocess.Popen([os.path.join(self.place.binaries, "ztmpfs"), "-f", "-o", KEEP, "disk",
+                                        self.mountpoint], env=self.place.environment, stderr=subprocess.DEVNULL)
+            time.sleep(0.002 * step)
+            process.kill()
+            process.wait(timeout=mounting.PATIENCE)
+            if not mounting.wait_until(lambda: [entry["holder_pid"] for entry in self.place.control("list")] == [first],
+                                       patience=1):
+                break  # it had them already
+            survived += 1
+            self.assertTrue(mounting.wait_until(lambda: not self.place.is_mounted(self.mountpoint)))
+        self.assertGreater(survived, 1)
+        if survived < 12:
+            self.assertTrue(mounting.wait_until(self.place.is_clean), self.place.leftovers())
+            return
+        self.mount(KEEP)
+        self.assertEqual(read_file(os.path.join(self.mountpoint, "file")), b"kept")
+        self.assertEqual(self.place.control("check"), {"ok": True, "breaches": []})
         self.unmount_kept()
         self.forget()
 
