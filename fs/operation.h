@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -95,13 +96,20 @@ class Operation {
     durable_store(record_.intent.state, IntentRecord::kIdle);
   }
 
-  /// Gives the inodes that stores have changed the parity that they have now. For who has done such stores.
-  static void set_parities(std::span<const IntentRecord::Store> stores, const Region& inodes, std::byte* meta_base);
+  /// Gives the inodes that stores have changed the parity that they have now, but for those in `but`. For who has done
+  /// such stores.
+  static void set_parities(std::span<const IntentRecord::Store> stores, const Region& inodes, std::byte* meta_base,
+                           std::span<const uint64_t> but = {});
 
  private:
-  void commit_with_parities(Transaction& transaction) {
-    transaction.commit([&] { set_parities(transaction.stores(), inodes_, meta_base_); });
-  }
+  // Records that a transaction makes inodes of, by number.
+  struct NewInodes {
+    std::array<uint64_t, 4> indices;
+    size_t count = 0;
+  };
+
+  void commit_with_parities(Transaction& transaction);
+  NewInodes set_parities_of_new(std::span<const IntentRecord::Store> stores) const;
 
   std::byte* meta_base_;
   Region inodes_;
