@@ -2,11 +2,12 @@
 
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 
 #include <array>
 #include <cstring>
 #include <stdexcept>
+
+#include "base/unix_address.h"
 
 namespace ztmpfs {
 
@@ -42,11 +43,7 @@ bool receive(int socket, std::string& text, std::vector<UniqueFd>& descriptors) 
 }  // namespace
 
 HolderClient::HolderClient(const std::string& socket_path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (socket_path.size() >= sizeof(address.sun_path))
-    throw std::runtime_error("the path of a socket is too long: " + socket_path);
-  std::memcpy(address.sun_path, socket_path.data(), socket_path.size());
+  const sockaddr_un address = unix_address(socket_path);
   UniqueFd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
   if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0)
     socket_ = std::move(socket);

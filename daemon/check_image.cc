@@ -6,7 +6,7 @@
 #include <exception>
 
 #include "base/clock.h"
-#include "daemon/command_line.h"
+#include "daemon/server.h"
 #include "daemon/server_descriptors.h"
 #include "fuse/request_slot.h"
 
@@ -32,9 +32,7 @@ int check_main(const std::vector<std::string>& arguments) {
   std::vector<std::string> breaches;
   try {
     ImageFiles files = parse_image_argument(kCheckArgument, arguments.front());
-    Surroundings surroundings = Surroundings::current();
-    surroundings.config_dir.clear();  // the launcher has read it
-    const Options options = parse_command_line({arguments.begin() + 1, arguments.end()}, surroundings).options;
+    const Options options = server_options(arguments, files);
     breaches = check_image(std::move(files), volume_options(options));
   } catch (const std::exception& error) {
     breaches = {error.what()};

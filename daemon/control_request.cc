@@ -2,7 +2,6 @@
 
 #include <sys/socket.h>
 #include <sys/time.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <array>
@@ -13,6 +12,7 @@
 #include <stdexcept>
 
 #include "base/unique_fd.h"
+#include "base/unix_address.h"
 
 namespace ztmpfs {
 
@@ -23,10 +23,7 @@ namespace http = boost::beast::http;
 constexpr time_t kPatienceSeconds = 600;
 
 UniqueFd connect_to(const std::string& path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof(address.sun_path)) throw std::runtime_error("the path " + path + " is too long");
-  std::memcpy(address.sun_path, path.data(), path.size());
+  const sockaddr_un address = unix_address(path);
   UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   const timeval patience{.tv_sec = kPatienceSeconds, .tv_usec = 0};
   ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));

@@ -1,10 +1,8 @@
 // What the holder is asked for (base/holder_client.h), also when there is no server.
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -12,6 +10,7 @@
 
 #include "base/log.h"
 #include "daemon/command_line.h"
+#include "daemon/exec_program.h"
 #include "daemon/holder.h"
 
 namespace ztmpfs {
@@ -127,16 +126,12 @@ void Holder::become_checker(HolderSocket::ClientId client) {
   socket_->answer(client, HolderVerdict::kDone, "", {}, true);
   ::dup2(socket_->client_fd(client), STDOUT_FILENO);
   const ImageFiles& image = server_->descriptors().image;
-  for (const UniqueFd* fd : {&image.meta, &image.data, &image.buffers}) ::fcntl(fd->get(), F_SETFD, 0);
-  sigset_t none;
-  ::sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
   std::vector<std::string> arguments = server_arguments(options_);
   arguments.insert(arguments.begin(), {"ztmpfs", format_image_argument(kCheckArgument, image)});
   std::vector<char*> pointers;
   for (std::string& argument : arguments) pointers.push_back(argument.data());
   pointers.push_back(nullptr);
-  ::execveat(program_->fd(), "", pointers.data(), environ, AT_EMPTY_PATH);
+  exec_program(program_->fd(), pointers.data(), std::array{image.meta.get(), image.data.get(), image.buffers.get()});
   ::_exit(EXIT_FAILURE);
 }
 

@@ -49,7 +49,7 @@ std::optional<HolderSocket::Request> HolderSocket::next(const Sources& sources) 
 void HolderSocket::accept() {
   UniqueFd client(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
   if (!client) return;
-  // With too many the last one waits no longer; whoever says nothing is the first to go.
+  // With too many the last one is turned away.
   const auto place = std::ranges::find_if(clients_, [](const Client& one) { return !one.fd; });
   if (place != clients_.end()) *place = {.id = ++last_id_, .fd = std::move(client)};
 }

@@ -19,6 +19,7 @@
 #include <thread>
 #include <utility>
 
+#include "daemon/exec_program.h"
 #include "daemon/server_descriptors.h"
 
 namespace ztmpfs {
@@ -116,11 +117,7 @@ std::string_view Program::ask(Deadline deadline) {
 void Program::become_probe(int output) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   ::dup2(output, STDOUT_FILENO);
-  for (const int fd : image_) ::fcntl(fd, F_SETFD, 0);
-  sigset_t none;
-  ::sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
-  ::execveat(candidate_.get(), "", argument_pointers_.data(), environ, AT_EMPTY_PATH);
+  exec_program(candidate_.get(), argument_pointers_.data(), image_);
   const std::string_view sentence = say("%s cannot be started: %s", path_.c_str(), ::strerrordesc_np(errno));
   [[maybe_unused]] const ssize_t written = ::write(STDOUT_FILENO, sentence.data(), sentence.size());
   ::_exit(EXIT_FAILURE);

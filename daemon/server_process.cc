@@ -12,6 +12,8 @@
 #include <system_error>
 #include <utility>
 
+#include "daemon/exec_program.h"
+
 namespace ztmpfs {
 
 namespace {
@@ -71,13 +73,10 @@ void ServerProcess::drop_orders() const {
 
 void ServerProcess::become_server(int report) {
   ::dup2(report, descriptors_.ready.get());
-  if (witness_ >= 0) ::fcntl(witness_, F_SETFD, 0);
-  for (const UniqueFd* fd : descriptors_.all()) ::fcntl(fd->get(), F_SETFD, 0);
-  sigset_t none;
-  ::sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
-  // Not by path: the file may have been replaced by another version since.
-  ::execveat(program_, "", argument_pointers_.data(), environ, AT_EMPTY_PATH);
+  std::array<int, 9> inherited;  // and the witness
+  std::ranges::transform(descriptors_.all(), inherited.begin(), [](const UniqueFd* fd) { return fd->get(); });
+  inherited.back() = witness_;
+  exec_program(program_, argument_pointers_.data(), inherited);
   constexpr std::string_view kSentence = "cannot start the server from the program's file";
   [[maybe_unused]] const ssize_t written = ::write(report, kSentence.data(), kSentence.size());
   ::_exit(EXIT_FAILURE);

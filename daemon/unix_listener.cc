@@ -2,21 +2,19 @@
 
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 #include <stdexcept>
 
+#include "base/unix_address.h"
+
 namespace ztmpfs {
 
 UniqueFd listen_on(const std::string& path, int type) {
   constexpr int kBacklog = 64;
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof(address.sun_path)) throw std::runtime_error("the path of a socket is too long: " + path);
-  std::memcpy(address.sun_path, path.data(), path.size());
+  const sockaddr_un address = unix_address(path);
   ::unlink(path.c_str());
   UniqueFd socket(::socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   // Between bind and listen nobody can connect yet.

@@ -10,6 +10,7 @@
 #include "fuse/connection_end.h"
 #include "tests/crash/kill_rig.h"
 #include "tests/crash/kill_scenarios.h"
+#include "tests/support/fake_kernel.h"
 
 namespace ztmpfs {
 namespace {

@@ -19,6 +19,7 @@
 #include "tests/crash/image_dump.h"
 #include "tests/crash/kill_points.h"
 #include "tests/support/fake_caller.h"
+#include "tests/support/fake_kernel.h"
 #include "tests/support/test_volume.h"
 
 namespace ztmpfs {
@@ -62,19 +63,6 @@ UniqueFd copy_file(const UniqueFd& file) {
   if (!copy || ::ftruncate(copy.get(), status.st_size) != 0) throw std::runtime_error("no memory for an image");
   copy_extents(file.get(), copy.get());
   return copy;
-}
-
-bool gives_entry(uint32_t opcode) {
-  switch (opcode) {
-    case FUSE_LOOKUP:
-    case FUSE_CREATE:
-    case FUSE_TMPFILE:
-    case FUSE_MKNOD:
-    case FUSE_MKDIR:
-    case FUSE_SYMLINK:
-    case FUSE_LINK: return true;
-    default: return false;
-  }
 }
 
 // The connection: a request that waits to be read, the end of the connection behind it, and replies.
@@ -173,16 +161,6 @@ class Child {
 };
 
 }  // namespace
-
-std::vector<std::byte> init_argument() {
-  fuse_init_in argument{};
-  argument.major = FUSE_KERNEL_VERSION;
-  argument.minor = FUSE_KERNEL_MINOR_VERSION;
-  argument.max_readahead = 128 * 1024;
-  argument.flags = 0x7fffffff;
-  argument.flags2 = 0xf;
-  return make_argument(argument);
-}
 
 ImageFiles KillRig::copy_image() const {
   return {.meta = copy_file(files_.meta), .data = copy_file(files_.data), .buffers = copy_file(files_.buffers)};

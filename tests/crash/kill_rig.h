@@ -32,9 +32,6 @@ struct KillRun {
   std::string failure;  ///< what else went wrong; empty: nothing
 };
 
-/// The argument of FUSE_INIT as a kernel of protocol 7.38 sends it that can do everything.
-std::vector<std::byte> init_argument();
-
 /// Runs servers, each a process forked without exec, on copies of an image: they die where they are told to, the last
 /// one lives. The process has no threads.
 class KillRig {

@@ -16,11 +16,6 @@ namespace {
 
 constexpr uint64_t kRoot = FileSystem::kRootIno;
 
-std::vector<std::byte> bytes(std::string_view text) {
-  const auto view = std::as_bytes(std::span(text));
-  return {view.begin(), view.end()};
-}
-
 class ConnectionEnd : public testing::Test {
  protected:
   // A tree, something removed that is still open, and names looked up.

@@ -138,13 +138,7 @@ TEST_F(NegotiationOfAConnection, WhatWasKeptButPerhapsNotSentIsSent) {
   served_.stop();
   const Negotiation kept = record().negotiation;
   served_.connect();
-  fuse_init_in argument{};
-  argument.major = FUSE_KERNEL_VERSION;
-  argument.minor = FUSE_KERNEL_MINOR_VERSION;
-  argument.max_readahead = 128 * 1024;
-  argument.flags = 0x7fffffff;
-  argument.flags2 = 0xf;
-  const auto request = served_.kernel().make_request(FUSE_INIT, 0, make_argument(argument));
+  const auto request = served_.kernel().make_request(FUSE_INIT, 0, init_argument());
   served_.leave_request(0, request);
   const uint64_t unique = served_.kernel().expect(request);
   served_.serve();

@@ -14,11 +14,6 @@ namespace {
 
 constexpr uint64_t kRoot = FileSystem::kRootIno;
 
-std::vector<std::byte> bytes(std::string_view text) {
-  const auto view = std::as_bytes(std::span(text));
-  return {view.begin(), view.end()};
-}
-
 class Operations : public testing::Test {
  protected:
   Operations() { served_.start(); }

@@ -13,11 +13,6 @@ namespace {
 
 constexpr uint64_t kRoot = FileSystem::kRootIno;
 
-std::vector<std::byte> bytes(std::string_view text) {
-  const auto view = std::as_bytes(std::span(text));
-  return {view.begin(), view.end()};
-}
-
 fuse_entry_out entry_of(const FakeKernel::Reply& reply) {
   fuse_entry_out entry{};
   EXPECT_EQ(reply.error, 0);

@@ -65,6 +65,12 @@ class FakeCaller {
   FakeKernel& kernel_;
 };
 
+/// The bytes of a text, as contents of a file.
+inline std::vector<std::byte> bytes(std::string_view text) {
+  const auto view = std::as_bytes(std::span(text));
+  return {view.begin(), view.end()};
+}
+
 /// The bytes of an argument structure with names behind it.
 template <class Argument>
 std::vector<std::byte> make_argument(const Argument& argument, std::initializer_list<std::string_view> names = {}) {

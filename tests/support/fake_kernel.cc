@@ -32,19 +32,6 @@ void enlarge_buffer(int fd) {
     ::setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &kSocketBuffer, sizeof(kSocketBuffer));
 }
 
-bool gives_lookup(uint32_t opcode) {
-  switch (opcode) {
-    case FUSE_LOOKUP:
-    case FUSE_CREATE:
-    case FUSE_TMPFILE:
-    case FUSE_MKNOD:
-    case FUSE_MKDIR:
-    case FUSE_SYMLINK:
-    case FUSE_LINK: return true;
-    default: return false;
-  }
-}
-
 // Executed again after other requests, these may answer otherwise without any harm: nobody waits.
 bool only_reads(uint32_t opcode) {
   switch (opcode) {
@@ -64,11 +51,35 @@ std::vector<std::byte> comparable(uint32_t opcode, const FakeKernel::Reply& repl
     for (size_t i = offset; i < std::min(body.size(), offset + sizeof(fuse_attr::blocks)); ++i) body[i] = std::byte(0);
   };
   if (opcode == FUSE_SETATTR) mask(offsetof(fuse_attr_out, attr.blocks));
-  if (gives_lookup(opcode)) mask(offsetof(fuse_entry_out, attr.blocks));
+  if (gives_entry(opcode)) mask(offsetof(fuse_entry_out, attr.blocks));
   return body;
 }
 
 }  // namespace
+
+std::vector<std::byte> init_argument() {
+  fuse_init_in argument{};
+  argument.major = FUSE_KERNEL_VERSION;
+  argument.minor = FUSE_KERNEL_MINOR_VERSION;
+  argument.max_readahead = 128 * 1024;
+  argument.flags = 0x7fffffff;
+  argument.flags2 = 0xf;
+  const auto bytes = std::as_bytes(std::span(&argument, 1));
+  return {bytes.begin(), bytes.end()};
+}
+
+bool gives_entry(uint32_t opcode) {
+  switch (opcode) {
+    case FUSE_LOOKUP:
+    case FUSE_CREATE:
+    case FUSE_TMPFILE:
+    case FUSE_MKNOD:
+    case FUSE_MKDIR:
+    case FUSE_SYMLINK:
+    case FUSE_LINK: return true;
+    default: return false;
+  }
+}
 
 FakeKernel::FakeKernel() {
   std::array<int, 2> ends{};
@@ -151,15 +162,7 @@ FakeKernel::Reply FakeKernel::call(uint32_t opcode, uint64_t nodeid, std::span<c
   return wait(send(opcode, nodeid, argument));
 }
 
-FakeKernel::Reply FakeKernel::init() {
-  fuse_init_in argument{};
-  argument.major = FUSE_KERNEL_VERSION;
-  argument.minor = FUSE_KERNEL_MINOR_VERSION;
-  argument.max_readahead = 128 * 1024;
-  argument.flags = 0x7fffffff;
-  argument.flags2 = 0xf;
-  return call(FUSE_INIT, 0, std::as_bytes(std::span(&argument, 1)));
-}
+FakeKernel::Reply FakeKernel::init() { return call(FUSE_INIT, 0, init_argument()); }
 
 void FakeKernel::receive() {
   std::vector<std::byte> buffer(kBufferSize + 4096);
@@ -205,7 +208,7 @@ void FakeKernel::take_late_reply(const Request& request, uint64_t unique, const 
 
 void FakeKernel::count_lookups(uint32_t opcode, const Reply& reply) {
   if (reply.error != 0) return;
-  if (gives_lookup(opcode)) {
+  if (gives_entry(opcode)) {
     const auto entry = load<fuse_entry_out>(reply.body);
     if (entry.nodeid != 0) ++lookups_[entry.nodeid];
   }

@@ -16,6 +16,12 @@
 
 namespace ztmpfs {
 
+/// The argument of FUSE_INIT as a kernel of protocol FUSE_KERNEL_MINOR_VERSION sends it that can do everything.
+std::vector<std::byte> init_argument();
+
+/// Whether the reply to it is an entry, with which the kernel counts a lookup.
+bool gives_entry(uint32_t opcode);
+
 /// The kernel's end of a FUSE connection, without a mount: a SOCK_SEQPACKET pair that speaks the protocol. Requests may
 /// be sent by many threads; replies are matched by their unique, and as in the kernel a reply to a request that nobody
 /// waits for is dropped. Keeps the lookup counts that the kernel would. Thread-safe.
