@@ -161,7 +161,8 @@ void Holder::start_server() {
     restart_at_ = started_at_ + RestartPolicy::kDelayMax;
     return;
   }
-  if (socket_) server_->give_order(ServerOrder::kOwnName);
+  // Until the predecessor has been told, the name is its own.
+  if (!predecessor_) server_->give_order(ServerOrder::kOwnName);
   if (service_.keeps_image()) server_->give_order(ServerOrder::kOutlive);
   if (is_stopping_) server_->give_order(ServerOrder::kUnmount);
 }
@@ -271,10 +272,12 @@ void Holder::read_report() {
 
 void Holder::on_usable() {
   socket_.emplace(holder_socket_path(runtime_dir_, options_.name));
-  if (predecessor_) predecessor_->tell(HolderRequest::kTaken);
-  server_->set_witness(-1);
-  predecessor_.reset();
-  server_->give_order(ServerOrder::kOwnName);
+  if (predecessor_) {
+    predecessor_->tell(HolderRequest::kTaken);
+    server_->set_witness(-1);
+    predecessor_.reset();
+    server_->give_order(ServerOrder::kOwnName);
+  }
   service_.ready(::getpid(), "serving " + mountpoint_.path);
   on_ready_();
 }

@@ -78,7 +78,7 @@ FuseServer::FuseServer(int fd, Volume& volume, Options options)
           "the server may end a request with EIO");
     readers_.push_back(
         std::make_unique<Reader>(fd, volume.image(), slot, volume.fs(), options_.hooks, options_.features));
-    readers_.back()->set_on_attributes_changed([this](uint64_t ino) { notifier_.attributes_changed(ino); });
+    readers_.back()->set_notifier(notifier_);
   }
   volume.budget().charge(geometry.request_slots * geometry.request_buffer_size);
 }

@@ -46,8 +46,12 @@ void init(void* userdata, fuse_conn_info* connection) {
 
 void lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
   serve(request, [&](Reader& reader) {
-    const auto attr = result_for<Attr>(
+    auto attr = result_for<Attr>(
         reader, [&](FileSystem& fs, Operation& operation) { return fs.lookup(operation, parent, name); });
+    if (attr && S_ISDIR(attr->mode)) {
+      reader.note_telling(attr->ino);
+      attr = reader.fs().getattr(attr->ino);  // no older than that note
+    }
     if (attr || attr.error() == std::errc::no_such_file_or_directory) {
       const fuse_entry_param entry = attr ? to_entry(*attr) : to_negative_entry();
       fuse_reply_entry(request, &entry);
@@ -76,6 +80,7 @@ void forget_multi(fuse_req_t request, size_t count, fuse_forget_data* items) {
 
 void getattr(fuse_req_t request, fuse_ino_t ino, fuse_file_info*) {
   serve(request, [&](Reader& reader) {
+    reader.note_telling(ino);
     const auto attr = reader.fs().getattr(ino);
     attr ? reply_attr(request, *attr) : static_cast<void>(fuse_reply_err(request, to_errno(attr.error())));
   });
@@ -85,6 +90,7 @@ void getattr(fuse_req_t request, fuse_ino_t ino, fuse_file_info*) {
 // Sent instead of GETATTR when the time of birth is asked for.
 void statx(fuse_req_t request, fuse_ino_t ino, int flags, int, fuse_file_info*) {
   serve(request, [&](Reader& reader) {
+    reader.note_telling(ino);
     const auto attr = reader.fs().getattr(ino);
     if (!attr) return static_cast<void>(fuse_reply_err(request, to_errno(attr.error())));
     struct statx status = to_statx(*attr);
@@ -114,29 +120,55 @@ void readlink(fuse_req_t request, fuse_ino_t ino) {
   });
 }
 
+// A change of names in `directories`: before its reply, the kernel is told of them.
+template <class T, class Execute, class Reply>
+void serve_names(fuse_req_t request, std::initializer_list<fuse_ino_t> directories, Execute&& execute, Reply&& reply) {
+  serve_change<T>(request, execute, [&](const auto&... value) {
+    for (const fuse_ino_t ino : directories) reader_of(request).note_directory_changed(ino);
+    reply(value...);
+  });
+}
+
+// The same, answered with an entry and its attributes.
+template <class Execute>
+void serve_entry(fuse_req_t request, fuse_ino_t parent, Execute&& execute) {
+  serve_names<Attr>(request, {parent}, execute, [&](const Attr& attr) {
+    const fuse_entry_param entry = to_entry(attr);
+    fuse_reply_entry(request, &entry);
+  });
+}
+
+// The same, answered without a value.
+template <class Execute>
+void serve_renaming(fuse_req_t request, std::initializer_list<fuse_ino_t> directories, Execute&& execute) {
+  serve_names<void>(request, directories, execute, [&] { fuse_reply_err(request, 0); });
+}
+
 void mknod(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode, dev_t rdev) {
-  serve_entry(request, [&](FileSystem& fs, Operation& operation) {
+  serve_entry(request, parent, [&](FileSystem& fs, Operation& operation) {
     return fs.mknod(operation, parent, name, mode, uint32_t(rdev));
   });
 }
 
 void mkdir(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode) {
-  serve_entry(request, [&](FileSystem& fs, Operation& operation) { return fs.mkdir(operation, parent, name, mode); });
+  serve_entry(request, parent,
+              [&](FileSystem& fs, Operation& operation) { return fs.mkdir(operation, parent, name, mode); });
 }
 
 void symlink(fuse_req_t request, const char* target, fuse_ino_t parent, const char* name) {
-  serve_entry(request,
+  serve_entry(request, parent,
               [&](FileSystem& fs, Operation& operation) { return fs.symlink(operation, parent, name, target); });
 }
 
 void link(fuse_req_t request, fuse_ino_t ino, fuse_ino_t parent, const char* name) {
-  serve_entry(request, [&](FileSystem& fs, Operation& operation) { return fs.link(operation, ino, parent, name); });
+  serve_entry(request, parent,
+              [&](FileSystem& fs, Operation& operation) { return fs.link(operation, ino, parent, name); });
 }
 
 // A file that is open at once, as far as anything is open here.
 template <class Execute>
-void serve_opened(fuse_req_t request, fuse_file_info* file, Execute&& execute) {
-  serve_change<Attr>(request, execute, [&](const Attr& attr) {
+void serve_opened(fuse_req_t request, fuse_ino_t parent, fuse_file_info* file, Execute&& execute) {
+  serve_names<Attr>(request, {parent}, execute, [&](const Attr& attr) {
     const fuse_entry_param entry = to_entry(attr);
     file->keep_cache = 1;
     fuse_reply_create(request, &entry, file);
@@ -145,29 +177,31 @@ void serve_opened(fuse_req_t request, fuse_file_info* file, Execute&& execute) {
 
 void create(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode, fuse_file_info* file) {
   const bool is_exclusive = (file->flags & O_EXCL) != 0;
-  serve_opened(request, file, [&](FileSystem& fs, Operation& operation) {
+  serve_opened(request, parent, file, [&](FileSystem& fs, Operation& operation) {
     return fs.create(operation, parent, name, mode, is_exclusive);
   });
 }
 
 #if FUSE_USE_VERSION >= FUSE_MAKE_VERSION(3, 17)
 void tmpfile(fuse_req_t request, fuse_ino_t parent, mode_t mode, fuse_file_info* file) {
-  serve_opened(request, file,
+  serve_opened(request, parent, file,
                [&](FileSystem& fs, Operation& operation) { return fs.tmpfile(operation, parent, mode); });
 }
 #endif
 
 void unlink(fuse_req_t request, fuse_ino_t parent, const char* name) {
-  serve_done(request, [&](FileSystem& fs, Operation& operation) { return fs.unlink(operation, parent, name); });
+  serve_renaming(request, {parent},
+                 [&](FileSystem& fs, Operation& operation) { return fs.unlink(operation, parent, name); });
 }
 
 void rmdir(fuse_req_t request, fuse_ino_t parent, const char* name) {
-  serve_done(request, [&](FileSystem& fs, Operation& operation) { return fs.rmdir(operation, parent, name); });
+  serve_renaming(request, {parent},
+                 [&](FileSystem& fs, Operation& operation) { return fs.rmdir(operation, parent, name); });
 }
 
 void rename(fuse_req_t request, fuse_ino_t parent, const char* name, fuse_ino_t new_parent, const char* new_name,
             unsigned flags) {
-  serve_done(request, [&](FileSystem& fs, Operation& operation) {
+  serve_renaming(request, {parent, new_parent}, [&](FileSystem& fs, Operation& operation) {
     return fs.rename(operation, parent, name, new_parent, new_name, flags);
   });
 }
@@ -229,6 +263,7 @@ void readdirplus(fuse_req_t request, fuse_ino_t ino, size_t size, off_t cookie, 
   char* space = reinterpret_cast<char*>(reader_of(request).slot().reply_space().data());
   size_t used = 0;
   const auto append = [&](const DirectoryEntry& entry, const Attr& attr) -> size_t {
+    reader_of(request).note_telling(attr.ino);
     fuse_entry_param param = to_entry(attr);
     // Without a node id the kernel takes no reference.
     if (entry.name == "." || entry.name == "..") param.ino = 0;

@@ -47,19 +47,6 @@ std::string describe(const fuse_in_header& header) {
 
 void Reader::SessionDeleter::operator()(fuse_session* session) const { fuse_session_destroy(session); }
 
-class Reader::Visible {
- public:
-  explicit Visible(Reader& reader) : started_at_(reader.started_at_) {
-    started_at_.store(to_record(SystemClock().monotonic()), std::memory_order_relaxed);
-  }
-  ~Visible() { started_at_.store(0, std::memory_order_relaxed); }
-  Visible(const Visible&) = delete;
-  Visible& operator=(const Visible&) = delete;
-
- private:
-  std::atomic<uint64_t>& started_at_;
-};
-
 Reader::Reader(int fd, const Image& image, uint32_t slot, FileSystem& fs, const RequestHooks& hooks,
                const RequestFeatures& features)
     : image_(image),
@@ -129,6 +116,7 @@ void Reader::answer_init(const Negotiation& negotiation) {
   const iovec parts[] = {{&header, sizeof(header)}, {body.data(), negotiation.reply_length}};
   has_replied_ = false;
   send(parts, 2);
+  hide_request();
 }
 
 // The disposition is the process's, the same for all readers, and stays: a signal may come late.
@@ -166,7 +154,10 @@ size_t Reader::receive_next() {
   while (!is_stopped_.load(std::memory_order_relaxed)) {
     slot_.clear();
     const ssize_t length = ::read(fd_, space.data(), space.size());
-    if (length > 0) return size_t(length);
+    if (length > 0) {
+      show_request();
+      return size_t(length);
+    }
     const int error = length < 0 ? errno : 0;  // 0: the other end of a socket is closed
     // ENOENT: the request was taken back before it was read.
     if (error == EINTR || error == EAGAIN || error == ENOENT) continue;
@@ -179,15 +170,16 @@ size_t Reader::receive_next() {
   return 0;
 }
 
+void Reader::show_request() { started_at_.store(to_record(SystemClock().monotonic()), std::memory_order_relaxed); }
+
 void Reader::process(size_t length) {
-  const Visible visible(*this);
   const fuse_in_header& header = slot_.header();
   operation_.emplace(image_, slot_.request(), Caller{.uid = header.uid, .gid = header.gid, .pid = header.pid});
   answer(length, false);
 }
 
 void Reader::process_again(uint32_t attempts_max) {
-  const Visible visible(*this);
+  show_request();
   const fuse_in_header& header = slot_.header();
   operation_.emplace(image_, slot_.request(), Caller{.uid = header.uid, .gid = header.gid, .pid = header.pid});
   auto& attempts = slot_.request().attempts;
@@ -222,6 +214,7 @@ void Reader::answer(size_t length, bool is_poisonous) {
   // In this order: a request that is not in the slot any more has no outcome that counts.
   slot_.clear();
   operation_->end();
+  hide_request();
 }
 
 void Reader::execute(size_t length) {

@@ -10,11 +10,11 @@
 #include <memory>
 #include <optional>
 #include <span>
-#include <utility>
 
 #include "base/image.h"
 #include "fs/filesystem.h"
 #include "fs/operation.h"
+#include "fuse/notifier.h"
 #include "fuse/request_check.h"
 #include "fuse/request_slot.h"
 
@@ -64,10 +64,8 @@ class Reader {
   /// `attempts_max`th time, since it ended the server each time.
   void process_again(uint32_t attempts_max);
 
-  /// Whom to tell of attributes that a request has changed without its answer telling the kernel. Set before requests.
-  void set_on_attributes_changed(std::function<void(uint64_t ino)> on_attributes_changed) {
-    on_attributes_changed_ = std::move(on_attributes_changed);
-  }
+  /// Who tells the kernel what answers do not. Borrowed; set before requests. Without one it is not told.
+  void set_notifier(Notifier& notifier) { notifier_ = &notifier; }
 
   const RequestSlot& slot() const { return slot_; }
 
@@ -77,21 +75,28 @@ class Reader {
   const RequestHooks& hooks() const { return hooks_; }
   bool has_replied() const { return has_replied_; }
   const RequestFeatures& features() const { return features_; }
+  /// Attributes changed without the answer telling so. See Notifier, also for the other two.
   void note_attributes_changed(uint64_t ino) const {
-    if (on_attributes_changed_) on_attributes_changed_(ino);
+    if (notifier_ != nullptr) notifier_->attributes_changed(ino);
+  }
+  void note_telling(uint64_t ino) const {
+    if (notifier_ != nullptr) notifier_->telling(ino);
+  }
+  void note_directory_changed(uint64_t ino) const {
+    if (notifier_ != nullptr) notifier_->directory_changed(ino);
   }
   /// The session has taken our settings.
   void note_initialized() { is_initialized_ = true; }
 
  private:
-  /// For as long as it lives, the holder can see that a request is under way, and since when.
-  class Visible;
-
   struct SessionDeleter {
     void operator()(fuse_session* session) const;
   };
 
   size_t receive_next();
+  /// From now on the holder can see that a request is under way, and since when; and not any more.
+  void show_request();
+  void hide_request() { started_at_.store(0, std::memory_order_relaxed); }
   void answer(size_t length, bool is_poisonous);
   void execute(size_t length);
   void reply_error(int error);
@@ -105,7 +110,7 @@ class Reader {
   RequestFeatures features_;
   std::unique_ptr<fuse_session, SessionDeleter> session_;
   int fd_;  // the session's duplicate
-  std::function<void(uint64_t)> on_attributes_changed_;
+  Notifier* notifier_ = nullptr;
   std::optional<Operation> operation_;
   pid_t thread_ = 0;                       // that receives
   std::atomic<pid_t> waiting_thread_ = 0;  // the same while it waits for a request, or is about to; else 0

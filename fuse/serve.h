@@ -72,15 +72,6 @@ void serve_change(fuse_req_t request, Execute&& execute, Reply&& reply) {
   });
 }
 
-/// The same, answered with an entry and its attributes.
-template <class Execute>
-void serve_entry(fuse_req_t request, Execute&& execute) {
-  serve_change<Attr>(request, execute, [&](const Attr& attr) {
-    const fuse_entry_param entry = to_entry(attr);
-    fuse_reply_entry(request, &entry);
-  });
-}
-
 /// The same, answered without a value.
 template <class Execute>
 void serve_done(fuse_req_t request, Execute&& execute) {

@@ -59,5 +59,22 @@ TEST(Notifier, StopsAlthoughItSleeps) {
   notifier.stop();
 }
 
+// What the kernel was told of them may still be on its way.
+TEST(Notifier, TellsOfADirectoryIfItsAttributesMayHaveBeenTold) {
+  FakeKernel kernel;
+  kernel.start();
+  Notifier notifier(kernel.server_fd());
+  notifier.directory_changed(7);  // a former server may have told them
+  notifier.directory_changed(7);
+  notifier.telling(8);
+  notifier.directory_changed(7);
+  notifier.telling(7);
+  notifier.directory_changed(7);
+  notifier.directory_changed(7 + 4096);
+  notifier.directory_changed(7);  // not known any more
+  notifier.directory_changed(9);
+  EXPECT_EQ(wait_for(kernel, 9), (std::vector<uint64_t>{7, 7, 7 + 4096, 7, 9}));
+}
+
 }  // namespace
 }  // namespace ztmpfs

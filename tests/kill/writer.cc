@@ -136,15 +136,13 @@ NodePointer Writer::new_node(Node::Kind kind, mode_t mode) const {
 }
 
 void Writer::adopt_number(const std::string& path, Node& node) {
-  struct stat status{};
-  expect(::lstat(path.c_str(), &status));
+  const struct stat status = status_of(path);
   node.ino = status.st_ino;
   compare_status(status, node, path);
 }
 
 void Writer::adopt(int fd, const NodePointer& node, int flags) {
-  struct stat status{};
-  expect(::fstat(fd, &status));
+  const struct stat status = status_of(fd);
   node->ino = status.st_ino;
   compare_status(status, *node, "what was made");
   keep(fd, node, flags);

@@ -131,6 +131,11 @@ class Writer {
   void go_on_walking();
 
   // Comparing (writer_verify.cc).
+  template <class Look>
+  struct stat settled_status(Look look);
+  /// Attributes as the kernel tells them twice.
+  struct stat status_of(const std::string& path);
+  struct stat status_of(int fd);
   void compare_status(const struct stat& status, Node& node, const std::string& where);
   void compare_bytes(std::string_view seen, size_t offset, const Node& node, std::string_view how);
   void compare_range(const Handle& handle, size_t offset, size_t length);

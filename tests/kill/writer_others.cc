@@ -182,9 +182,7 @@ void Writer::look_at_handle() {
   Handle* handle = any_handle([](const Handle&) { return true; });
   if (handle == nullptr) return;
   describe("ino {} {} names", handle->node->ino, handle->node->names);
-  struct stat status{};
-  expect(::fstat(handle->fd.get(), &status));
-  compare_status(status, *handle->node, "open file");
+  compare_status(status_of(handle->fd.get()), *handle->node, "open file");
 }
 
 }  // namespace ztmpfs

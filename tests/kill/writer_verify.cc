@@ -45,6 +45,28 @@ std::string hexadecimal(std::string_view bytes) {
 // to read before it (fs/fuse/readdir.c asks only at the beginning whether the directory has changed).
 void forget_listing(int directory) { ::posix_fadvise(directory, 0, 0, POSIX_FADV_DONTNEED); }
 
+// The kernel calls attributes valid just before it takes them over from another process's reply, and stat(2) may come
+// in between (fs/fuse/inode.c, fuse_change_attributes_common()): one answer of older attributes, hence the second look.
+template <class Look>
+struct stat Writer::settled_status(Look look) {
+  struct stat status{};
+  struct stat before{};
+  expect(look(&status));
+  do {
+    before = status;
+    expect(look(&status));
+  } while (std::memcmp(&before, &status, sizeof(status)) != 0);
+  return status;
+}
+
+struct stat Writer::status_of(const std::string& path) {
+  return settled_status([&](struct stat* status) { return ::lstat(path.c_str(), status); });
+}
+
+struct stat Writer::status_of(int fd) {
+  return settled_status([fd](struct stat* status) { return ::fstat(fd, status); });
+}
+
 void Writer::compare_status(const struct stat& status, Node& node, const std::string& where) {
   const auto compare = [&](std::string_view what, uint64_t seen, uint64_t expected) {
     if (seen != expected) throw Mismatch(fmt::format("{}: {} {} instead of {}", where, what, seen, expected));
@@ -137,9 +159,7 @@ void Writer::compare_xattrs(const std::string& path, const Node& node) {
 void Writer::compare_entry(const Entry& entry) {
   const std::string path = entry.path();
   Node& node = *entry.node;
-  struct stat status{};
-  expect(::lstat(path.c_str(), &status));
-  compare_status(status, node, path);
+  compare_status(status_of(path), node, path);
   if (node.is(Node::Kind::kSymlink)) {
     std::string target(node.data.size() + 1, '?');
     target.resize(size_t(expect(::readlink(path.c_str(), target.data(), target.size()))));
@@ -182,15 +202,11 @@ void Writer::compare_tree(Node& directory) {
 void Writer::verify() {
   history_.emplace_back("verify: ");
   for (const NodePointer& top : {own_, shared_}) {
-    struct stat status{};
-    expect(::lstat(top->name.c_str(), &status));
-    compare_status(status, *top, top->name);
+    compare_status(status_of(top->name), *top, top->name);
     compare_tree(*top);
   }
   for (Handle& handle : handles_) {
-    struct stat status{};
-    expect(::fstat(handle.fd.get(), &status));
-    compare_status(status, *handle.node, "open file");
+    compare_status(status_of(handle.fd.get()), *handle.node, "open file");
     if (handle.can_read) compare_range(handle, 0, handle.node->data.size() + 1);
     if (handle.mapping != nullptr)
       compare_bytes({handle.mapping, std::min(handle.mapping_length, handle.node->data.size())}, 0, *handle.node,

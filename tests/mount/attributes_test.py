@@ -7,6 +7,7 @@ usage: attributes_test.py BINARIES [unittest arguments]      exit 77: this machi
 import ctypes
 import fcntl
 import os
+import signal
 import struct
 import subprocess
 import time
@@ -22,6 +23,7 @@ NOREPLACE, EXCHANGE, WHITEOUT = 1, 2, 4
 GETFLAGS, SETFLAGS, FSGETXATTR = 0x80086601, 0x40086602, 0x801C581F
 IMMUTABLE, APPEND, NODUMP = 0x10, 0x20, 0x40
 OWNER, GROUP, STRANGER = 1000, 100, 2000
+ROUNDS = 8000
 
 
 def checked(result):
@@ -39,6 +41,19 @@ def answer(call):
         return call()
     except OSError as error:
         return f"errno {error.errno}"
+
+
+def list_until_killed(path):
+    """Lists a directory with the attributes of all that is in it (READDIRPLUS), again and again."""
+    try:
+        while True:
+            name = os.path.join(path, "for the kernel to ask again")
+            write_file(name, b"")
+            for entry in os.scandir(path):
+                entry.stat()
+            os.unlink(name)
+    finally:
+        os._exit(1)
 
 
 def as_user(uid, gid, groups, call):
@@ -236,6 +251,30 @@ class AttributesTest(MountTest):
                 yield flags, (answer(lambda flags=flags: set_flags(path, flags)), get_flags(path))
             yield "unknown", answer(lambda: with_file(path, os.O_RDONLY, lambda fd: fcntl.ioctl(fd, 0x1234, 0)))
         self.assert_as_tmpfs(calls)
+
+    def test_directory_that_is_listed_while_it_changes(self):
+        above = os.path.join(self.mountpoint, "above")
+        path = os.path.join(above, "changing")
+        os.makedirs(path)
+        for number in range(40):
+            os.mkdir(os.path.join(above, str(number)))
+        lister = os.fork()
+        if lister == 0:
+            list_until_killed(above)
+        wrong = []
+        try:
+            for number in range(ROUNDS):
+                change, count = (os.mkdir, 3) if number % 2 == 0 else (os.rmdir, 2)
+                change(os.path.join(path, "below"))
+                for pause in (0, 0.0002):  # the listing's reply may be taken later than ours
+                    time.sleep(pause)
+                    # At most once may the kernel answer with what it is about to overwrite (docs/posix.md).
+                    if os.stat(path).st_nlink != count and (links := os.stat(path).st_nlink) != count:
+                        wrong.append((number, links))
+        finally:
+            os.kill(lister, signal.SIGKILL)
+            os.waitpid(lister, 0)
+        self.assertEqual(wrong, [])
 
 
 if __name__ == "__main__":
