@@ -22,6 +22,7 @@ using Protocol = asio::local::stream_protocol;
 using Error = boost::system::error_code;
 
 constexpr std::chrono::seconds kIdleMax{30};
+constexpr std::chrono::milliseconds kAcceptPause{100};
 
 ControlReply run_route(const ControlRoute& route, const std::string& body) {
   try {
@@ -51,6 +52,18 @@ bool is_bad_request(const Error& error) {
 
 ControlReply control_error(unsigned status, const std::string& sentence) {
   return {status, "application/json", boost::json::serialize(boost::json::object{{"error", sentence}}) + "\n"};
+}
+
+// Into a socket's buffer, which is empty: never blocks.
+void turn_away(Protocol::socket& socket) {
+  http::response<http::string_body> response(http::status::service_unavailable, 11);
+  response.set(http::field::content_type, "application/json");
+  response.keep_alive(false);
+  response.body() = control_error(503, "too many connections").body;
+  response.prepare_payload();
+  Error ignored;
+  socket.non_blocking(true, ignored);
+  http::write(socket, response, ignored);
 }
 
 // One client: reads a request, answers it, and so on until it leaves, errs or falls silent.
@@ -118,7 +131,7 @@ class ControlServer::Connection : public std::enable_shared_from_this<Connection
 };
 
 ControlServer::ControlServer(asio::io_context& io, UniqueFd listener, std::vector<ControlRoute> routes)
-    : io_(io), routes_(std::move(routes)), acceptor_(io, Protocol(), listener.get()) {
+    : io_(io), routes_(std::move(routes)), acceptor_(io, Protocol(), listener.get()), pause_(io) {
   listener.release();
   accept();
 }
@@ -132,14 +145,30 @@ void ControlServer::close() {
   if (!acceptor_.is_open()) return;
   Error ignored;
   acceptor_.close(ignored);
+  pause_.cancel();
 }
 
 void ControlServer::accept() {
   acceptor_.async_accept([this](const Error& error, Protocol::socket socket) {
     if (error == asio::error::operation_aborted) return;
-    if (error) log_limited(LogLevel::kWarning, "control accept", "control socket: " + error.message());
-    if (!error && connections_ < kConnectionsMax) std::make_shared<Connection>(*this, std::move(socket))->read();
+    if (error) {
+      log_limited(LogLevel::kWarning, "control accept", "control socket: " + error.message());
+      return accept_later();
+    }
+    if (connections_ < kConnectionsMax) {
+      std::make_shared<Connection>(*this, std::move(socket))->read();
+    } else {
+      turn_away(socket);
+    }
     accept();
+  });
+}
+
+// No descriptor is free, most likely: the client waits on, and to try again at once would be a busy loop.
+void ControlServer::accept_later() {
+  pause_.expires_after(kAcceptPause);
+  pause_.async_wait([this](const Error& error) {
+    if (!error && acceptor_.is_open()) accept();
   });
 }
 

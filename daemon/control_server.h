@@ -2,6 +2,7 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <cstddef>
 #include <functional>
@@ -62,11 +63,13 @@ class ControlServer {
  private:
   class Connection;
   void accept();
+  void accept_later();
   const ControlRoute* find_route(const std::string& method, const std::string& path, ControlReply& refusal) const;
 
   boost::asio::io_context& io_;
   const std::vector<ControlRoute> routes_;
   boost::asio::local::stream_protocol::acceptor acceptor_;
+  boost::asio::steady_timer pause_;
   size_t connections_ = 0;
   boost::asio::thread_pool slow_{1};
 };

@@ -182,6 +182,23 @@ TEST_F(ControlServerTest, SlowRequestsWaitForEachOtherAndHoldUpNobody) {
   EXPECT_THAT(second.receive_until("}\n"), HasSubstr("{\"ok\":true}"));
 }
 
+TEST_F(ControlServerTest, TooManyClientsAreToldSoAndLaterOnesAreServed) {
+  {
+    std::vector<RawClient> clients;
+    for (size_t count = 0; count < ControlServer::kConnectionsMax; ++count) {
+      clients.emplace_back(path());
+      EXPECT_THAT(clients.back().ask("GET /v1/stats HTTP/1.1\r\n\r\n", "}\n"), StartsWith("HTTP/1.1 200"));
+    }
+    RawClient late(path());
+    EXPECT_THAT(late.receive_until("}\n"), StartsWith("HTTP/1.1 503"));
+  }
+  std::string answer;
+  while (!answer.starts_with("HTTP/1.1 200")) {  // the server learns of each client's end in its own time
+    RawClient client(path());
+    answer = client.ask("GET /v1/stats HTTP/1.1\r\n\r\n", "}\n");
+  }
+}
+
 TEST_F(ControlServerTest, ClientThatLeavesInTheMiddleHarmsNobody) {
   {
     RawClient(path()).send("GET /v1/st");
