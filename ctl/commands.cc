@@ -8,10 +8,12 @@
 #include <ostream>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "base/bytes.h"
 #include "base/holder_client.h"
 #include "ctl/control_client.h"
+#include "ctl/metrics_text.h"
 #include "ctl/stats_text.h"
 
 namespace ztmpfs {
@@ -99,6 +101,29 @@ int run_list(const CommandContext& context) {
 int run_stats(const CommandContext& context) {
   const std::string stats = ask(choose_mount(context.mounts, context.target), "GET", "/v1/stats", kPatience);
   context.out << (context.as_json ? stats : stats_text(stats));
+  return EXIT_SUCCESS;
+}
+
+// Of one mount, or of all of them: whoever collects metrics does not know the names.
+int run_metrics(const CommandContext& context) {
+  if (!context.target.empty()) {
+    context.out << ask(choose_mount(context.mounts, context.target), "GET", "/metrics", kPatience);
+    return EXIT_SUCCESS;
+  }
+  std::vector<std::string> texts;
+  std::string failure;  // of one mount must not hide the others
+  for (const MountInfo& mount : context.mounts) {
+    if (!mount.is_mounted()) continue;
+    try {
+      texts.push_back(ask(mount, "GET", "/metrics", kPatience));
+    } catch (const NotServed&) {
+      continue;  // it has ended meanwhile
+    } catch (const std::exception& error) {
+      failure = error.what();
+    }
+  }
+  context.out << merge_metrics(texts);
+  if (!failure.empty()) throw std::runtime_error(failure);
   return EXIT_SUCCESS;
 }
 
@@ -207,6 +232,7 @@ const std::vector<Command>& commands() {
   static const std::vector<Command> list{
       {"list", "the mounts of this user, with their processes", run_list, false},
       {"stats", "memory, contents, ratios and requests of a mount", run_stats},
+      {"metrics", "the figures of a mount, or of all mounts, in Prometheus' text format", run_metrics},
       {"compact", "move partly filled spans together and give back what that frees", run_compact},
       {"shrink", "give back about BYTES (K, M, G) of memory, cheapest first", run_shrink, true, "BYTES"},
       {"set", "change size, hot or psi of a mount in use", run_set, true, "KEY=VALUE"},

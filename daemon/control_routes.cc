@@ -4,6 +4,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "daemon/prometheus_text.h"
+
 namespace ztmpfs {
 
 namespace {
@@ -70,6 +72,9 @@ json::object live_values_json(const LiveValues& values) {
 
 std::vector<ControlRoute> control_routes(ControlSource source) {
   const ServerInfo info = source.info;
+  const auto metrics = [info, stats = source.stats](const std::string&) {
+    return ControlReply{200, kPrometheusType, prometheus_text(info, stats())};
+  };
   const auto compact = [run = std::move(source.compact)](const std::string&) {
     return json_reply(compact_json(run()));
   };
@@ -79,20 +84,21 @@ std::vector<ControlRoute> control_routes(ControlSource source) {
   const auto set = [change = std::move(source.change)](const std::string& body) {
     return json_reply(live_values_json(change(parse_settings(body))));
   };
-  return {{.method = "GET",
-           .path = "/v1/info",
-           .answer = [info](const std::string&) { return json_reply(info_json(info)); }},
-          {.method = "GET",
-           .path = "/v1/stats",
-           .answer = [info, stats = std::move(source.stats)](
-                         const std::string&) { return json_reply(stats_json(info, stats())); }},
-          {.method = "POST",
-           .path = "/v1/check",
-           .answer = [audit = std::move(source.audit)](const std::string&) { return json_reply(check_json(audit())); },
-           .is_slow = true},
-          {.method = "POST", .path = "/v1/compact", .answer = compact, .is_slow = true},
-          {.method = "POST", .path = "/v1/shrink", .answer = shrink, .is_slow = true},
-          {.method = "POST", .path = "/v1/set", .answer = set, .is_slow = true}};
+  return {
+      {.method = "GET",
+       .path = "/v1/info",
+       .answer = [info](const std::string&) { return json_reply(info_json(info)); }},
+      {.method = "GET",
+       .path = "/v1/stats",
+       .answer = [info, stats = source.stats](const std::string&) { return json_reply(stats_json(info, stats())); }},
+      {.method = "GET", .path = "/metrics", .answer = metrics},
+      {.method = "POST",
+       .path = "/v1/check",
+       .answer = [audit = std::move(source.audit)](const std::string&) { return json_reply(check_json(audit())); },
+       .is_slow = true},
+      {.method = "POST", .path = "/v1/compact", .answer = compact, .is_slow = true},
+      {.method = "POST", .path = "/v1/shrink", .answer = shrink, .is_slow = true},
+      {.method = "POST", .path = "/v1/set", .answer = set, .is_slow = true}};
 }
 
 }  // namespace ztmpfs

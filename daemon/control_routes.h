@@ -22,9 +22,9 @@ struct ControlSource {
   std::function<LiveValues(const std::vector<Setting>&)> change;
 };
 
-/// GET /v1/info, GET /v1/stats, POST /v1/check, POST /v1/compact (compaction alone, all of it), POST /v1/shrink (all
-/// shrinkers; the body is {"bytes": N}), POST /v1/set (the body is {"size": "2G"} or the like). The keys are part of
-/// the contract with users.
+/// GET /v1/info, GET /v1/stats, GET /metrics (Prometheus' text format), POST /v1/check, POST /v1/compact (compaction
+/// alone, all of it), POST /v1/shrink (all shrinkers; the body is {"bytes": N}), POST /v1/set (the body is {"size":
+/// "2G"} or the like). The keys are part of the contract with users.
 std::vector<ControlRoute> control_routes(ControlSource source);
 
 }  // namespace ztmpfs

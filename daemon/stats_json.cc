@@ -1,9 +1,10 @@
 #include "daemon/stats_json.h"
 
-#include <algorithm>
 #include <boost/json.hpp>
 #include <optional>
 #include <utility>
+
+#include "daemon/metrics.h"
 
 namespace ztmpfs {
 
@@ -83,41 +84,16 @@ json::object report_json(const ReclaimReport& report) {
 }
 
 json::object stats_json(const ServerInfo& info, const ServerStats& stats) {
-  const VolumeStats& volume = stats.volume;
+  json::object object{{"name", info.name}, {"mountpoint", info.mountpoint}};
+  for (const Metric& metric : metrics())
+    if (metric.scalar != nullptr) object[metric.stats_key] = metric.scalar(stats);
   json::object requests;
   for (const auto& [opcode, count] : stats.requests) requests[opcode] = count;
-  return {{"name", info.name},
-          {"mountpoint", info.mountpoint},
-          {"uptime_seconds", duration_cast<std::chrono::seconds>(stats.uptime).count()},
-          {"server_restarts", stats.server_restarts},
-          {"oom_kills", stats.oom_kills},
-          {"orig_data_size", volume.store.orig_data_size},
-          {"compr_data_size", volume.store.compr_data_size},
-          {"mem_used_total", volume.mem_used_total},
-          {"mem_limit", volume.mem_limit},
-          {"hot_limit", volume.hot_limit},
-          // The peak is taken when pages are charged; the heaps are measured only now.
-          {"mem_used_max", std::max(volume.mem_used_max, volume.mem_used_total)},
-          {"same_pages", volume.store.same_pages},
-          {"huge_pages", volume.store.huge_pages},
-          {"pages_compacted", volume.pool.pages_compacted},
-          // The volume counts inodes.
-          {"files", volume.files - volume.directories},
-          {"directories", volume.directories},
-          {"hot_bytes", volume.store.hot_bytes},
-          {"reserved_bytes", volume.store.reserved_bytes},
-          {"metadata_bytes", volume.metadata_bytes},
-          {"pool_payload_bytes", volume.pool.payload},
-          {"pool_span_bytes", volume.pool.span_bytes},
-          {"free_span_bytes", volume.pool.free_span_bytes},
-          {"compact_freeable_bytes", volume.pool.freeable},
-          {"checksum_failures", volume.store.checksum_failures},
-          {"write_back_failures", volume.write_back_failures},
-          {"forgets", stats.forgets},
-          {"requests", std::move(requests)},
-          {"psi", psi_json(stats.psi)},
-          {"reclaim", reclaim_json(volume.reclaim)},
-          {"classes", classes_json(volume.classes)}};
+  object["requests"] = std::move(requests);
+  object["psi"] = psi_json(stats.psi);
+  object["reclaim"] = reclaim_json(stats.volume.reclaim);
+  object["classes"] = classes_json(stats.volume.classes);
+  return object;
 }
 
 }  // namespace ztmpfs

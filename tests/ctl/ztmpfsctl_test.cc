@@ -11,6 +11,7 @@
 
 #include "ctl/commands.h"
 #include "ctl/control_client.h"
+#include "ctl/metrics_text.h"
 #include "tests/ctl/scripted_server.h"
 
 namespace ztmpfs {
@@ -57,6 +58,9 @@ class Ztmpfsctl : public testing::Test {
   static std::map<std::string, std::string> script(const std::string& name, const std::string& mountpoint) {
     return {{"GET /v1/info", info(name, mountpoint)},
             {"GET /v1/stats", ScriptedServer::json(kStats)},
+            {"GET /metrics", ScriptedServer::json("# HELP ztmpfs_files Files.\n# TYPE ztmpfs_files gauge\n"
+                                                  "ztmpfs_files{mount=\"" +
+                                                  name + "\"} 1\n")},
             {"POST /v1/check", ScriptedServer::json(R"({"ok":true,"breaches":[]})")},
             {"POST /v1/compact",
              ScriptedServer::json(
@@ -162,6 +166,48 @@ TEST_F(Ztmpfsctl, StatsForPeopleTellOfPressureReclaimAndClasses) {
   EXPECT_THAT(out, HasSubstr("4 runs, 1 of them stuck; 0 pages freed by compaction"));
   EXPECT_THAT(out, HasSubstr("freed so far: compaction 1.0 MiB, heap 4.0 KiB"));
   EXPECT_THAT(out, HasSubstr("        64         2          70         128           0\n      runs        10"));
+}
+
+TEST_F(Ztmpfsctl, MetricsOfOneMountAreTheServersText) {
+  const ScriptedServer one(socket_path("one"), script("one", "/mnt/one"));
+  const ScriptedServer two(socket_path("two"), script("two", "/mnt/two"));
+  EXPECT_EQ(run({"metrics", "two"}).out,
+            "# HELP ztmpfs_files Files.\n# TYPE ztmpfs_files gauge\nztmpfs_files{mount=\"two\"} 1\n");
+  EXPECT_EQ(run({"metrics", "three"}).exit_code, 1);
+}
+
+TEST_F(Ztmpfsctl, MetricsOfAllMountsHaveEachFamilyOnce) {
+  const Outcome none = run({"metrics"});
+  EXPECT_EQ(none.exit_code, 0);
+  EXPECT_EQ(none.out, "") << "no mount, no metrics: what a timer may meet";
+  const ScriptedServer one(socket_path("one"), script("one", "/mnt/one"));
+  const ScriptedServer two(socket_path("two"), script("two", "/mnt/two"));
+  const Outcome all = run({"metrics"});
+  EXPECT_EQ(all.exit_code, 0) << all.err;
+  EXPECT_EQ(all.out,
+            "# HELP ztmpfs_files Files.\n# TYPE ztmpfs_files gauge\n"
+            "ztmpfs_files{mount=\"one\"} 1\nztmpfs_files{mount=\"two\"} 1\n");
+}
+
+TEST_F(Ztmpfsctl, MountWithoutMetricsDoesNotHideTheOthers) {
+  auto broken = script("broken", "/mnt/broken");
+  broken["GET /metrics"] = ScriptedServer::json(R"({"error":"not now"})", "500 Internal Server Error");
+  const ScriptedServer first(socket_path("broken"), broken);
+  const ScriptedServer second(socket_path("whole"), script("whole", "/mnt/whole"));
+  const Outcome outcome = run({"metrics"});
+  EXPECT_EQ(outcome.exit_code, 1);
+  EXPECT_THAT(outcome.out, HasSubstr("mount=\"whole\""));
+  EXPECT_THAT(outcome.err, HasSubstr("broken: not now"));
+}
+
+TEST(MergeMetrics, FamiliesThatOneMountAloneHasKeepTheirPlace) {
+  const auto family = [](const std::string& name, const std::string& mount) {
+    return "# HELP " + name + " Of " + mount + ".\n# TYPE " + name + " gauge\n" + name + "{mount=\"" + mount +
+           "\"} 1\n";
+  };
+  EXPECT_EQ(merge_metrics({family("a", "1") + family("c", "1"), family("a", "2") + family("b", "2") + family("c", "2"),
+                           "garbage\n", ""}),
+            family("a", "1") + "a{mount=\"2\"} 1\n" + family("b", "2") + family("c", "1") + "c{mount=\"2\"} 1\n");
 }
 
 TEST_F(Ztmpfsctl, CompactTellsWhatItFreed) {

@@ -4,70 +4,12 @@
 
 #include <boost/json.hpp>
 
+#include "tests/daemon/sample_stats.h"
+
 namespace ztmpfs {
 namespace {
 
 namespace json = boost::json;
-
-ReclaimReport some_report(Bytes target) {
-  return {.cause = ReclaimCause::kPressure,
-          .level = PressureLevel::kSome,
-          .target = target,
-          .freed = 12288,
-          .moved = 5000,
-          .time = std::chrono::milliseconds(7),
-          .stuck = false,
-          .backed_off = false,
-          .parts = {{"compaction", {.freed = 12288, .moved = 5000, .stuck = true}}}};
-}
-
-ServerStats some_stats() {
-  ServerStats stats{};
-  stats.volume.store.orig_data_size = 1000;
-  stats.volume.store.compr_data_size = 400;
-  stats.volume.pool.payload = 450;
-  stats.volume.pool.span_bytes = 4096;
-  stats.volume.pool.free_span_bytes = 8192;
-  stats.volume.pool.freeable = 4096;
-  stats.volume.classes = {{.object_size = 64,
-                           .pages_per_span = 1,
-                           .objects_per_span = 64,
-                           .objects_allocated = 64,
-                           .objects_used = 9,
-                           .pages_used = 1,
-                           .pages_freeable = 0}};
-  stats.volume.mem_used_total = 5 * kMiB;
-  stats.volume.mem_limit = kGiB;
-  stats.volume.files = 12;  // inodes
-  stats.volume.directories = 2;
-  stats.requests = {{"LOOKUP", 12}, {"WRITE", 7}};
-  stats.forgets = 2;
-  stats.uptime = std::chrono::seconds(99);
-  stats.server_restarts = 5;
-  stats.oom_kills = 1;
-  stats.volume.pool.pages_compacted = 3;
-  stats.volume.reclaim.runs = 4;
-  stats.volume.reclaim.stuck_runs = 1;
-  stats.volume.reclaim.freed = {{"compaction", 12288}};
-  stats.volume.reclaim.last = some_report(kMiB);
-  stats.psi = {{.path = "/proc/pressure/memory",
-                .level = PressureLevel::kSome,
-                .state = PsiWatchState::kTrigger,
-                .trigger = "some 200000 2000000",
-                .reason = "",
-                .events = 2,
-                .false_events = 1,
-                .since_event = std::chrono::milliseconds(1500)},
-               {.path = "/proc/pressure/memory",
-                .level = PressureLevel::kFull,
-                .state = PsiWatchState::kPolling,
-                .trigger = "full 100000 2000000",
-                .reason = "refused",
-                .events = 0,
-                .false_events = 0,
-                .since_event = std::nullopt}};
-  return stats;
-}
 
 const ControlRoute& route(const std::vector<ControlRoute>& routes, const std::string& path) {
   for (const ControlRoute& one : routes)
@@ -85,14 +27,14 @@ class ControlRoutes : public testing::Test {
   std::vector<ReclaimRequest> requests_;
   std::vector<std::string> settings_;
   std::vector<ControlRoute> routes_ =
-      control_routes({.info = {.name = "build", .mountpoint = "/mnt", .server_pid = 11, .holder_pid = 10},
-                      .stats = some_stats,
+      control_routes({.info = sample_info(),
+                      .stats = sample_stats,
                       .audit = [this] { return breaches_; },
-                      .compact = [] { return some_report(ReclaimRequest::kEverything); },
+                      .compact = [] { return sample_report(ReclaimRequest::kEverything); },
                       .shrink =
                           [this](const ReclaimRequest& request) {
                             requests_.push_back(request);
-                            return some_report(request.target);
+                            return sample_report(request.target);
                           },
                       .change =
                           [this](const std::vector<Setting>& settings) {
@@ -169,6 +111,13 @@ TEST_F(ControlRoutes, StatsTellOfPressureAndWhatCameOfIt) {
   EXPECT_EQ(reclaim.at("last").at("cause"), "pressure");
   EXPECT_EQ(reclaim.at("last").at("target"), kMiB);
   EXPECT_EQ(reclaim.at("last").at("shrinkers").at(0).at("moved"), 5000);
+}
+
+TEST_F(ControlRoutes, MetricsAreInPrometheusTextFormat) {
+  const ControlReply reply = route(routes_, "/metrics").answer("");
+  EXPECT_EQ(reply.status, 200U);
+  EXPECT_EQ(reply.content_type, "text/plain; version=0.0.4; charset=utf-8");
+  EXPECT_NE(reply.body.find("\nztmpfs_memory_limit_bytes{mount=\"build\"} 1073741824\n"), std::string::npos);
 }
 
 TEST_F(ControlRoutes, CompactTellsPages) {
