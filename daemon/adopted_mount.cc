@@ -18,6 +18,9 @@ Options recorded_options(const Options& wanted, const MountDescription& descript
       resolve_options(wanted.name, description.mountpoint, split_settings(description.options), surroundings);
   options.foreground = wanted.foreground;
   options.hang = wanted.hang;
+  options.config_dir = wanted.config_dir;
+  options.given = wanted.given;
+  options.mountpoint_origin = wanted.mountpoint_origin;
   return options;
 }
 

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <exception>
+#include <filesystem>
 #include <iostream>
 #include <stdexcept>
 #include <system_error>
@@ -19,6 +20,7 @@
 #include "daemon/command_line.h"
 #include "daemon/first_open.h"
 #include "daemon/holder.h"
+#include "daemon/mount_table.h"
 #include "daemon/remount.h"
 #include "daemon/service_protocol.h"
 
@@ -106,6 +108,24 @@ int launch_in_background(const Options& options, ServiceProtocol service) {
   throw std::runtime_error(report.empty() ? "the background process ended before the mount was usable" : report);
 }
 
+// What the configuration says of it must hold, else it is the configuration that is wrong. A directory that is missing
+// is made, as systemd does for its mount units.
+std::string prepare_mountpoint(const Options& options) {
+  if (options.mountpoint_origin.empty()) return check_mountpoint(options.mountpoint);
+  const std::string key = "option 'mountpoint=" + options.mountpoint + "'" + options.mountpoint_origin + ": ";
+  std::error_code error;
+  const auto table = read_mount_table();
+  const bool is_there = find_mount(table, mountpoint_path(options.mountpoint)) != nullptr ||  // may not answer
+                        std::filesystem::exists(options.mountpoint, error);
+  if (!is_there && !std::filesystem::create_directories(options.mountpoint, error) && error)
+    throw UsageError(key + "cannot make this directory: " + error.message());
+  try {
+    return check_mountpoint(options.mountpoint);
+  } catch (const std::runtime_error& reason) {
+    throw UsageError(key + reason.what());
+  }
+}
+
 }  // namespace
 
 int launcher_main(const std::vector<std::string>& arguments) {
@@ -118,6 +138,7 @@ int launcher_main(const std::vector<std::string>& arguments) {
     // A service manager that keeps contents for us must not take it for hopeless (RestartPreventExitStatus=).
     return fail_with(error, std::getenv("LISTEN_FDS") != nullptr ? EXIT_FAILURE : kExitUsage);
   }
+  for (const std::string& warning : command_line.warnings) std::cerr << "ztmpfs: warning: " << warning << std::endl;
   if (!command_line.text_to_print.empty()) {
     std::cout << command_line.text_to_print << std::flush;
     return EXIT_SUCCESS;
@@ -130,8 +151,7 @@ int launcher_main(const std::vector<std::string>& arguments) {
     }
     ServiceProtocol service = ServiceProtocol::from_environment();
     // What goes on is mounted there, and nobody would answer.
-    options.mountpoint =
-        service.has_stored() ? mountpoint_path(options.mountpoint) : check_mountpoint(options.mountpoint);
+    options.mountpoint = service.has_stored() ? mountpoint_path(options.mountpoint) : prepare_mountpoint(options);
     // A service manager does not wait for the end of a process that is not its child: it kills it.
     if (service.is_main_process()) options.foreground = true;
     if (options.foreground) return run_in_foreground(options, std::move(service));

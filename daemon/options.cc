@@ -10,6 +10,7 @@
 #include <cctype>
 #include <charconv>
 #include <chrono>
+#include <cstdlib>
 #include <string_view>
 #include <utility>
 
@@ -43,8 +44,18 @@ struct Draft {
   std::optional<Setting> hot;
 };
 
+// A sentence has one line, whatever it is about.
+std::string in_one_line(std::string text) {
+  std::ranges::replace_if(text, [](unsigned char c) { return c < 0x20 || c == 0x7f; }, '?');
+  return text;
+}
+
 std::string describe(const Setting& setting) {
-  return "option '" + setting.key + (setting.value ? "=" + *setting.value : "") + "'" + setting.origin;
+  return in_one_line("option '" + setting.key + (setting.value ? "=" + *setting.value : "") + "'" + setting.origin);
+}
+
+[[noreturn]] void refuse_name(const Setting& setting, const char* reason) {
+  throw UsageError(describe({setting.key, std::nullopt, setting.origin}) + " " + reason);
 }
 
 [[noreturn]] void refuse(const Setting& setting, const std::string& reason) {
@@ -170,7 +181,7 @@ void apply_plain(Draft& draft, const Setting& setting) {
   if (option != kPlainOptions.end()) {
     draft.options.*option->member = true;
   } else if (!apply_mount_flag(setting.key, draft.options.mount_flags)) {
-    throw UsageError("option '" + setting.key + "'" + setting.origin + " is unknown");
+    refuse_name(setting, "is unknown");
   }
   if (setting.value) refuse(setting, "takes no value");
   // fusermount3 cannot do these; what else it cannot do has no effect anyway.
@@ -181,7 +192,7 @@ void apply_plain(Draft& draft, const Setting& setting) {
 void apply_setting(Draft& draft, const Setting& setting) {
   if (is_ignored_mount_option(setting.key)) return;
   if (std::ranges::find(kNotInThisVersion, setting.key) != kNotInThisVersion.end())
-    throw UsageError("option '" + setting.key + "'" + setting.origin + " is not in this version of ztmpfs yet");
+    refuse_name(setting, "is not in this version of ztmpfs yet");
   const auto* option = std::ranges::find(kValueOptions, setting.key, &ValueOption::key);
   if (option == kValueOptions.end()) return apply_plain(draft, setting);
   if (!setting.value) refuse(setting, "needs a value");
@@ -210,12 +221,25 @@ void resolve_sizes(Draft& draft, const SizeTerms& terms) {
                    " is too small: with these options it takes at least " + format_bytes(least));
 }
 
+// The XDG Base Directory Specification. An environment that a set-user-ID program was given is not the user's word.
+std::string own_config_dir() {
+  if (::geteuid() == 0) return {};
+  const auto absolute = [](const char* name) {
+    const char* value = ::secure_getenv(name);
+    return value != nullptr && value[0] == '/' ? std::string(value) : std::string();
+  };
+  if (const std::string config = absolute("XDG_CONFIG_HOME"); !config.empty()) return config + "/ztmpfs";
+  const std::string home = absolute("HOME");
+  return home.empty() ? "" : home + "/.config/ztmpfs";
+}
+
 }  // namespace
 
 Surroundings Surroundings::current() {
   cpu_set_t set;
   const bool known = ::sched_getaffinity(0, sizeof(set), &set) == 0;
-  return {.usable_ram = ztmpfs::usable_ram(),
+  return {.user_config_dir = own_config_dir(),
+          .usable_ram = ztmpfs::usable_ram(),
           .cpus = known ? uint32_t(std::max(CPU_COUNT(&set), 1)) : 1,
           .uid = ::geteuid(),
           .gid = ::getegid()};
@@ -242,6 +266,16 @@ Options resolve_options(std::string name, std::string mountpoint, const std::vec
   if (surroundings.uid != 0 || draft.options.allow_other || draft.options.acl) draft.options.default_permissions = true;
   if (draft.options.acl) draft.options.xattr = true;
   return std::move(draft.options);
+}
+
+void check_option_name(const Setting& setting) {
+  if (std::ranges::find(kNotInThisVersion, setting.key) != kNotInThisVersion.end())
+    refuse_name(setting, "is not in this version of ztmpfs yet");
+  MountFlags ignored = 0;
+  const bool is_known = std::ranges::find(kValueOptions, setting.key, &ValueOption::key) != kValueOptions.end() ||
+                        std::ranges::find(kPlainOptions, setting.key, &PlainOption::key) != kPlainOptions.end() ||
+                        apply_mount_flag(setting.key, ignored) || is_ignored_mount_option(setting.key);
+  if (!is_known) refuse_name(setting, "is unknown");
 }
 
 bool is_live_option(std::string_view key) { return std::ranges::find(kLiveOptions, key) != kLiveOptions.end(); }

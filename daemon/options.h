@@ -26,6 +26,7 @@ class UsageError : public std::invalid_argument {
 /// What the options are resolved against; tests give their own.
 struct Surroundings {
   std::string config_dir = "/etc/ztmpfs";
+  std::string user_config_dir{};  ///< of an ordinary user; asked first; empty: there is none
   Bytes usable_ram = 0;
   uint32_t cpus = 1;
   uid_t uid = 0;
@@ -67,6 +68,10 @@ struct Options {
   std::string psi;                         ///< what pressure to watch, for parse_psi_option(); empty is the default
   std::string source;                      ///< what findmnt shows as the source: NAME, or fsname=
   std::string subtype = "ztmpfs";
+  /// Where the mount's configuration is looked for when it is to be read again; empty: there is none.
+  std::string config_dir;
+  std::string given;              ///< what -o said, which wins over the configuration
+  std::string mountpoint_origin;  ///< " in FILE:LINE" if the configuration says where it is mounted
   MountFlags mount_flags = default_mount_flags();
 };
 
@@ -78,6 +83,9 @@ Options resolve_options(std::string name, std::string mountpoint, const std::vec
 /// made for. A hot limit that was not given goes on following from the size. Throws UsageError.
 Options change_options(const Options& options, const std::vector<Setting>& settings, Bytes size_max,
                        const Surroundings& surroundings);
+
+/// Throws UsageError if there is no option of this name.
+void check_option_name(const Setting& setting);
 
 /// Whether change_options() can change it.
 bool is_live_option(std::string_view key);

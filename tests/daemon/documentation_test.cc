@@ -3,6 +3,7 @@
 
 #include <fstream>
 #include <iterator>
+#include <set>
 #include <sstream>
 #include <string>
 
@@ -16,15 +17,12 @@ using testing::HasSubstr;
 
 const Surroundings kSurroundings{.config_dir = "", .usable_ram = 8 * kGiB, .cpus = 2, .uid = 0, .gid = 0};
 
-std::string man_page() {
-  std::ifstream file(ZTMPFS_SOURCE_DIR "/docs/ztmpfs.8.md");
+std::string page_of(const std::string& name) {
+  std::ifstream file(ZTMPFS_SOURCE_DIR "/docs/" + name);
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-TEST(Documentation, ManPageNamesEveryOption) {
-  const std::string page = man_page();
-  for (const std::string_view name : option_names()) EXPECT_THAT(page, HasSubstr("`" + std::string(name)));
-}
+std::string man_page() { return page_of("ztmpfs.8.md"); }
 
 bool is_reserved(std::string_view name) {
   try {
@@ -33,6 +31,41 @@ bool is_reserved(std::string_view name) {
     return std::string(error.what()).find("not in this version") != std::string::npos;
   }
   return false;
+}
+
+// What stands between backquotes at the beginning of the lines before ": ..." in the section "## Keys".
+std::set<std::string> keys_of_config_page() {
+  const std::string page = page_of("ztmpfs.toml.5.md");
+  const size_t begin = page.find("## Keys");
+  std::istringstream section(page.substr(begin, page.find("\n## ", begin) - begin));
+  std::set<std::string> keys;
+  for (std::string line; std::getline(section, line);) {
+    if (!line.starts_with('`')) continue;
+    std::istringstream words(line);
+    for (std::string word; words >> word;) keys.insert(word.substr(1, word.rfind('`') - 1));
+  }
+  return keys;
+}
+
+TEST(Documentation, ConfigPageHasEveryKeyAndNoOther) {
+  const std::set<std::string> keys = keys_of_config_page();
+  EXPECT_EQ(keys.count("mountpoint"), 1U);
+  for (const std::string_view name : option_names()) EXPECT_EQ(keys.count(std::string(name)), 1U) << name;
+  for (const std::string& key : keys) {
+    if (key == "mountpoint" || is_reserved(key)) continue;
+    EXPECT_NO_THROW(check_option_name({key, std::nullopt, ""})) << key;
+  }
+}
+
+TEST(Documentation, ExampleConfigurationIsTaken) {
+  Surroundings surroundings = kSurroundings;
+  surroundings.config_dir = ZTMPFS_SOURCE_DIR "/packaging";
+  EXPECT_EQ(parse_command_line({"example"}, surroundings).options.mountpoint, "/srv/build");
+}
+
+TEST(Documentation, ManPageNamesEveryOption) {
+  const std::string page = man_page();
+  for (const std::string_view name : option_names()) EXPECT_THAT(page, HasSubstr("`" + std::string(name)));
 }
 
 TEST(Documentation, HelpNamesEveryOptionOfThisVersion) {

@@ -5,7 +5,6 @@
 #include <sys/mount.h>
 
 #include "daemon/command_line.h"
-#include "tests/daemon/temporary_directory.h"
 
 namespace ztmpfs {
 namespace {
@@ -217,52 +216,6 @@ TEST(Options, BadNamesAreRefused) {
     EXPECT_THAT(refusal({name, "/mnt"}), HasSubstr("the name '" + name + "'"));
   EXPECT_EQ(refusal({std::string(64, 'x'), "/mnt"}), "(accepted)");
   EXPECT_FALSE(is_valid_name(""));
-}
-
-class ConfigFile : public testing::Test {
- protected:
-  Options parse_with(const std::string& toml, const std::string& list = "rw") {
-    directory_.write("build.toml", toml);
-    return parse({"-o", list, "build", "/mnt"}, surroundings());
-  }
-  std::string refusal_of(const std::string& toml) {
-    directory_.write("build.toml", toml);
-    return refusal({"build", "/mnt"}, surroundings());
-  }
-  Surroundings surroundings() const {
-    Surroundings surroundings = kRoot;
-    surroundings.config_dir = directory_.path();
-    return surroundings;
-  }
-
-  TemporaryDirectory directory_;
-};
-
-TEST_F(ConfigFile, SetsOptionsOfItsMountOnly) {
-  const Options options = parse_with("size = '1G'\nuid = 7\nmode = 0o755\nallow_other = true\nnoexec = false\n");
-  EXPECT_EQ(options.size, kGiB);
-  EXPECT_EQ(options.uid, 7U);
-  EXPECT_EQ(options.mode, 0755U);
-  EXPECT_TRUE(options.allow_other);
-  EXPECT_EQ(options.mount_flags & MS_NOEXEC, 0U);
-  EXPECT_EQ(parse({"other", "/mnt"}, surroundings()).uid, 0U);
-}
-
-TEST_F(ConfigFile, CommandLineWins) {
-  const Options options = parse_with("size = '1G'\nro = true\n", "size=2G,rw");
-  EXPECT_EQ(options.size, 2 * kGiB);
-  EXPECT_EQ(options.mount_flags & MS_RDONLY, 0U);
-}
-
-TEST_F(ConfigFile, MistakesAreRefusedWithThePlace) {
-  const std::string file = directory_.path() + "/build.toml";
-  EXPECT_THAT(refusal_of("sise = '1G'"), HasSubstr("option 'sise' in " + file + " is unknown"));
-  EXPECT_THAT(refusal_of("size = 'x'"), HasSubstr("option 'size=x' in " + file));
-  EXPECT_THAT(refusal_of("size = 1.5"), HasSubstr("option 'size' in " + file));
-  EXPECT_THAT(refusal_of("mode = 755"), HasSubstr("option 'mode' in " + file));
-  EXPECT_THAT(refusal_of("fsname = 'a,allow_other'"), HasSubstr("comma"));
-  EXPECT_THAT(refusal_of("[size]\na = 1"), HasSubstr("option 'size' in " + file));
-  EXPECT_THAT(refusal_of("ro = true\nsize = \n"), HasSubstr(file + ", line 2"));
 }
 
 }  // namespace
