@@ -66,7 +66,7 @@ void Notifier::notify(uint64_t ino) const {
   fuse_out_header header{.len = sizeof(header) + sizeof(argument), .error = FUSE_NOTIFY_INVAL_INODE, .unique = 0};
   const iovec parts[] = {{&header, sizeof(header)}, {&argument, sizeof(argument)}};
   // ENOENT: the kernel does not know the inode, or not any more. Nothing that fails here does harm.
-  static_cast<void>(::writev(fd_, parts, 2));
+  [[maybe_unused]] const ssize_t written = ::writev(fd_, parts, 2);
 }
 
 }  // namespace ztmpfs
