@@ -1,6 +1,7 @@
 #include "ctl/commands.h"
 
 #include <algorithm>
+#include <array>
 #include <boost/json.hpp>
 #include <chrono>
 #include <cstdlib>
@@ -13,6 +14,7 @@
 #include "base/bytes.h"
 #include "base/holder_client.h"
 #include "ctl/control_client.h"
+#include "ctl/estimate_command.h"
 #include "ctl/metrics_text.h"
 #include "ctl/stats_text.h"
 
@@ -239,8 +241,19 @@ const std::vector<Command>& commands() {
       {"upgrade", "have the program that is installed now serve a mount, without interruption", run_upgrade},
       {"forget", "free what keep has kept of a mount that has ended", run_forget},
       {"check", "audit every invariant of a mount; exit status 1 if one is broken", run_check},
+      {"estimate", "what trees would take in a mount: ratios by codec and block size, memory", run_estimate, false,
+       "PATH...", estimate_options(), false},
   };
   return list;
+}
+
+std::span<const CommandOption> general_options() {
+  static constexpr std::array kOptions{
+      CommandOption{"--json", "", "", "for programs: the daemon's answer as it is"},
+      CommandOption{"--help", "-h", "", "this text"},
+      CommandOption{"--version", "-V", "", "the version"},
+  };
+  return kOptions;
 }
 
 }  // namespace ztmpfs

@@ -18,7 +18,7 @@ LAYERS = {
     "fs": {"base", "compress", "pool", "reclaim", "store"},
     "fuse": {"base", "compress", "pool", "reclaim", "store", "fs"},
     "daemon": {"base", "compress", "pool", "reclaim", "store", "fs", "fuse"},
-    "ctl": {"base"},
+    "ctl": {"base", "compress", "pool"},
 }
 # The layers that may include a third-party header, by how its name begins. The first match counts.
 THIRD_PARTY = [
@@ -28,7 +28,7 @@ THIRD_PARTY = [
     (re.compile(r"boost/(unordered|container|intrusive)"), set(LAYERS)),
     (re.compile(r"boost/"), set()),
     (re.compile(r"CLI/|CLI11|toml\+\+/|toml"), {"daemon", "ctl"}),
-    (re.compile(r"xxhash|xxh3"), {"base", "store", "fs"}),
+    (re.compile(r"xxhash|xxh3"), {"base", "store", "fs", "ctl"}),
     (re.compile(r"spdlog/|fmt/"), {"base"}),
 ]
 FILE_LINES_MAX = 500
