@@ -17,6 +17,7 @@
 #include "ctl/estimate_command.h"
 #include "ctl/metrics_text.h"
 #include "ctl/stats_text.h"
+#include "ctl/top_command.h"
 
 namespace ztmpfs {
 
@@ -235,6 +236,8 @@ const std::vector<Command>& commands() {
       {"list", "the mounts of this user, with their processes", run_list, false},
       {"stats", "memory, contents, ratios and requests of a mount", run_stats},
       {"metrics", "the figures of a mount, or of all mounts, in Prometheus' text format", run_metrics},
+      {"top", "memory, requests per second, pressure and fragmentation of a mount, live", run_top, true, "",
+       top_options()},
       {"compact", "move partly filled spans together and give back what that frees", run_compact},
       {"shrink", "give back about BYTES (K, M, G) of memory, cheapest first", run_shrink, true, "BYTES"},
       {"set", "change size, hot or psi of a mount in use", run_set, true, "KEY=VALUE"},

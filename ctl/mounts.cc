@@ -78,6 +78,14 @@ std::vector<MountInfo> find_mounts(const std::string& runtime_dir,
   return mounts;
 }
 
+std::optional<MountInfo> find_mount(const std::string& runtime_dir, const std::string& name) {
+  try {
+    return ask_mount(runtime_dir, name);
+  } catch (const std::exception&) {
+    return std::nullopt;
+  }
+}
+
 const MountInfo& choose_mount(const std::vector<MountInfo>& mounts, const std::string& target) {
   if (target.empty()) {
     if (mounts.size() == 1) return mounts.front();

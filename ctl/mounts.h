@@ -3,6 +3,7 @@
 #include <sys/types.h>
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,9 @@ struct MountInfo {
 /// `complain` gets a sentence for each that does not answer properly.
 std::vector<MountInfo> find_mounts(const std::string& runtime_dir,
                                    const std::function<void(const std::string&)>& complain);
+
+/// The mount of that name, if it is there still (or again). A stranger on its sockets is no mount.
+std::optional<MountInfo> find_mount(const std::string& runtime_dir, const std::string& name);
 
 /// The mount that `target` means, by name or by mount point; if `target` is empty, the only one there is. Never looks
 /// at the mount itself. Throws std::runtime_error with a sentence.

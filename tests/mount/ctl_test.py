@@ -4,9 +4,11 @@
 usage: ctl_test.py BINARIES [unittest arguments]      exit 77: this machine cannot mount
 """
 
+import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 import time
 
@@ -80,6 +82,31 @@ class Estimate(MountTest):
         estimate = self.place.control("estimate", tree, self.mountpoint)
         self.assertEqual((estimate["files"], estimate["bytes"]), (2, 200))
         self.unmount()
+
+
+class Top(MountTest):
+    def start(self):
+        command = [os.path.join(self.binaries, "ztmpfsctl"), "--json", "top", "--interval", "0.1", "disk"]
+        process = subprocess.Popen(command, env=self.place.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                   text=True)
+        self.addCleanup(process.communicate)
+        self.addCleanup(process.kill)
+        return process
+
+    def test_it_goes_on_with_the_next_server_and_ends_with_the_mount(self):
+        self.mount()
+        process = self.start()
+        self.assertEqual(json.loads(process.stdout.readline())["server_restarts"], 0)
+        os.kill(self.place.control("list")[0]["server_pid"], signal.SIGKILL)
+        restarts = 0
+        while restarts == 0:
+            restarts = json.loads(process.stdout.readline())["server_restarts"]
+        write_file(os.path.join(self.mountpoint, "file"), b"x")
+        while not json.loads(process.stdout.readline())["requests_per_second"].get("CREATE"):
+            pass
+        self.unmount()
+        _, complaint = process.communicate(timeout=mounting.PATIENCE)
+        self.assertEqual((restarts, process.returncode, complaint), (1, 1, "ztmpfsctl: disk has ended\n"))
 
 
 if __name__ == "__main__":
