@@ -18,7 +18,10 @@ enum class HolderRequest : char {
   kTaken = 'T',    ///< on the same connection: the new holder has it, the old one ends
   kForget = 'f',   ///< frees what was kept
   kUpgrade = 'u',  ///< starts the program that is installed now in the place of the server
-  kCheck = 'c',    ///< audits what no server serves; a JSON object, behind the answer: ok, breaches
+  /// Has the server read its configuration again, one of the program that is installed now if it is another one; the
+  /// text: warnings.
+  kReload = 'r',
+  kCheck = 'c',  ///< audits what no server serves; a JSON object, behind the answer: ok, breaches
 };
 
 /// What an answer begins with; the rest is its text.

@@ -48,8 +48,9 @@ ControlAnswer patient_request(const MountInfo& mount, const std::string& method,
 }
 
 // What the holder says to it, if that is no refusal.
-HolderAnswer ask_holder(const HolderClient& holder, const MountInfo& mount, HolderRequest request) {
-  auto answer = holder.is_connected() ? holder.ask(request, kHolderPatience) : std::nullopt;
+HolderAnswer ask_holder(const HolderClient& holder, const MountInfo& mount, HolderRequest request,
+                        std::chrono::seconds patience = kHolderPatience) {
+  auto answer = holder.is_connected() ? holder.ask(request, patience) : std::nullopt;
   if (!answer) throw std::runtime_error(mount.name + ": its holder has ended");
   if (answer->verdict != HolderVerdict::kDone) throw std::runtime_error(mount.name + ": " + answer->text);
   return std::move(*answer);
@@ -221,6 +222,18 @@ int run_upgrade(const CommandContext& context) {
   return EXIT_SUCCESS;
 }
 
+int run_reload(const CommandContext& context) {
+  const MountInfo& mount = choose_mount(context.mounts, context.target);
+  const HolderClient holder(mount.holder_socket_path);
+  const std::string warnings = ask_holder(holder, mount, HolderRequest::kReload, kReclaimPatience).text;
+  if (context.as_json)
+    context.out << json::serialize(json::object{{"warnings", warnings}}) << "\n";
+  else
+    context.out << mount.name << ": the configuration is in effect" << (warnings.empty() ? "" : ", but for this: ")
+                << warnings << "\n";
+  return EXIT_SUCCESS;
+}
+
 int run_forget(const CommandContext& context) {
   if (context.target.empty()) throw CtlUsageError("forget: NAME is missing");
   const MountInfo& mount = choose_mount(context.mounts, context.target);
@@ -242,6 +255,7 @@ const std::vector<Command>& commands() {
       {"shrink", "give back about BYTES (K, M, G) of memory, cheapest first", run_shrink, true, "BYTES"},
       {"set", "change size, hot or psi of a mount in use", run_set, true, "KEY=VALUE"},
       {"upgrade", "have the program that is installed now serve a mount, without interruption", run_upgrade},
+      {"reload", "apply the configuration, and the program, as they are now, without interruption", run_reload},
       {"forget", "free what keep has kept of a mount that has ended", run_forget},
       {"check", "audit every invariant of a mount; exit status 1 if one is broken", run_check},
       {"estimate", "what trees would take in a mount: ratios by codec and block size, memory", run_estimate, false,

@@ -1,8 +1,6 @@
 #include "daemon/adopted_mount.h"
 
-#include <algorithm>
 #include <string>
-#include <vector>
 
 #include "base/log.h"
 #include "base/memory_usage.h"
@@ -24,26 +22,12 @@ Options recorded_options(const Options& wanted, const MountDescription& descript
   return options;
 }
 
-std::string text_of(const Setting& setting) { return setting.key + (setting.value ? "=" + *setting.value : ""); }
-
-// Settings that are not live ones, of `options` and not of `others`.
-std::vector<std::string> settings_only_of(const Options& options, const Options& others) {
-  const std::vector<Setting> known = split_settings(format_options(others));
-  std::vector<std::string> found;
-  for (const Setting& setting : split_settings(format_options(options))) {
-    const bool is_known =
-        std::ranges::any_of(known, [&](const Setting& other) { return text_of(other) == text_of(setting); });
-    if (!is_known && !is_live_option(setting.key)) found.push_back(text_of(setting));
-  }
-  return found;
-}
-
 void log_ignored(const Options& wanted, const Options& kept) {
   if (wanted.mountpoint != kept.mountpoint)
     log(LogLevel::kWarning, "the mount that goes on stays on " + kept.mountpoint);
-  for (const std::string& text : settings_only_of(wanted, kept))
+  for (const std::string& text : fixed_settings_only_of(wanted, kept))
     log(LogLevel::kWarning, text + " is for a new mount, not for the one that goes on");
-  for (const std::string& text : settings_only_of(kept, wanted))
+  for (const std::string& text : fixed_settings_only_of(kept, wanted))
     log(LogLevel::kWarning, "the mount that goes on keeps " + text);
 }
 

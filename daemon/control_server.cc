@@ -141,6 +141,8 @@ ControlServer::~ControlServer() {
   slow_.join();
 }
 
+void ControlServer::run_slowly(std::function<void()> task) { asio::post(slow_, std::move(task)); }
+
 void ControlServer::close() {
   if (!acceptor_.is_open()) return;
   Error ignored;

@@ -57,6 +57,8 @@ class ControlServer {
   ControlServer(const ControlServer&) = delete;
   ControlServer& operator=(const ControlServer&) = delete;
 
+  /// Runs something in the thread of the slow routes, after those that wait for it already. It must not throw.
+  void run_slowly(std::function<void()> task);
   /// Takes no more connections. Idempotent.
   void close();
 

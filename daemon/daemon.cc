@@ -1,5 +1,6 @@
 #include "daemon/daemon.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -16,6 +17,7 @@
 #include "daemon/mount_users.h"
 #include "daemon/name_lock.h"
 #include "daemon/server_descriptors.h"
+#include "daemon/status_text.h"
 #include "fuse/connection_end.h"
 
 namespace ztmpfs {
@@ -27,6 +29,8 @@ using Error = boost::system::error_code;
 
 constexpr std::chrono::seconds kPatience{10};      // that the users of a detached mount get
 constexpr std::chrono::seconds kAbortPatience{2};  // that the readers get to notice the end
+
+constexpr std::chrono::seconds kStatusInterval{10};
 
 constexpr int kSignsOfLife = 4;  // within the time after which the holder takes us for hung
 
@@ -56,6 +60,7 @@ Daemon::Daemon(const Options& options, ServerDescriptors descriptors)
       signals_(io_),
       tick_(io_),
       patience_(io_),
+      status_tick_(io_),
       orders_(io_),
       live_options_(options_, volume_,
                     [this](const std::string& psi) { asio::post(io_, [this, psi] { watch_pressure(psi); }); }) {
@@ -153,7 +158,10 @@ void Daemon::on_usable() {
   raise_read_ahead(mountpoint_);
   show_alive();
   tell_holder(descriptors_.ready, kReady);
-  descriptors_.ready.reset();
+  // A holder that stands still must not make us wait.
+  ::fcntl(descriptors_.ready.get(), F_SETFL, O_NONBLOCK);
+  is_usable_ = true;
+  tell_status();
 }
 
 void Daemon::on_connection_ended(FuseServer::End end, const std::string& failure) {
@@ -188,7 +196,46 @@ void Daemon::obey(ServerOrder order) {
     case ServerOrder::kPark: return park("told to");
     case ServerOrder::kOwnName: owns_name_ = true; return;
     case ServerOrder::kOutlive: outlives_holder_ = true; return;
+    case ServerOrder::kReload: return reload();
+    case ServerOrder::kTellStatus: tells_status_ = true; return tell_status();
   }
+}
+
+// A smaller size may have to be reclaimed first.
+void Daemon::reload() {
+  control_->run_slowly([this] {
+    auto news = ServerNews::kReloaded;
+    std::string text;
+    try {
+      for (const std::string& warning : live_options_.reload(Surroundings::current()))
+        text.append(text.empty() ? "" : "; ").append(warning);
+    } catch (const std::exception& error) {
+      news = ServerNews::kReloadRefused;
+      text = error.what();
+    }
+    asio::post(io_, [this, news, text] {
+      tell_status();  // with the new limits
+      tell_news(news, text);
+    });
+  });
+}
+
+// Not before we are ready: what comes before is no news.
+void Daemon::tell_status() {
+  if (!is_usable_ || !tells_status_) return;
+  const VolumeStats stats = volume_.stats();
+  const std::string status = status_text(options_.mountpoint, stats);
+  if (status != status_) tell_news(ServerNews::kStatus, status);
+  status_ = status;
+  status_tick_.expires_after(kStatusInterval);
+  status_tick_.async_wait([this](const Error& error) {
+    if (!error) tell_status();
+  });
+}
+
+void Daemon::tell_news(ServerNews news, std::string_view text) const {
+  const std::string line = char(news) + std::string(text.substr(0, kNewsMax)) + kNewsEnd;
+  [[maybe_unused]] const ssize_t written = ::write(descriptors_.ready.get(), line.data(), line.size());
 }
 
 void Daemon::on_holder_died() {

@@ -52,6 +52,9 @@ class Daemon {
   void wait_for_signal();
   void wait_for_orders();
   void obey(ServerOrder order);
+  void reload();
+  void tell_status();
+  void tell_news(ServerNews news, std::string_view text) const;
   void on_holder_died();
   void park(const std::string& why);
   void watch_pressure(const std::string& psi);
@@ -79,12 +82,16 @@ class Daemon {
   boost::asio::signal_set signals_;
   boost::asio::steady_timer tick_;
   boost::asio::steady_timer patience_;
+  boost::asio::steady_timer status_tick_;
   boost::asio::posix::stream_descriptor orders_;  // from the holder
   LiveOptions live_options_;                      // used by the control server's thread for what is slow
   std::unique_ptr<ControlServer> control_;
   std::unique_ptr<PsiWatcher> psi_;
   std::jthread connection_;
   std::string failure_;
+  std::string status_;  // as last told
+  bool is_usable_ = false;
+  bool tells_status_ = false;  // to the holder, whose service manager shows it
   bool is_stopping_ = false;
   bool is_connection_ended_ = false;
   bool is_cut_off_ = false;

@@ -88,6 +88,7 @@ Holder::Holder(HolderStart start, std::function<void()> on_ready, ServiceProtoco
     server_.emplace(make_descriptors(std::move(start)), server_arguments(options_));
     program_.emplace(Program::started_from(), server_->descriptors().image, server_arguments(options_));
     server_->set_program(program_->fd());
+    server_->set_on_news([this](ServerNews news, std::string_view text) { take_news(news, text); });
     // As long as it may be told that it has them, the predecessor sees a server of ours, whoever dies.
     if (predecessor_) server_->set_witness(predecessor_->fd());
     if (!is_mount_adopted_)
@@ -164,6 +165,7 @@ void Holder::start_server() {
   // Until the predecessor has been told, the name is its own.
   if (!predecessor_) server_->give_order(ServerOrder::kOwnName);
   if (service_.keeps_image()) server_->give_order(ServerOrder::kOutlive);
+  if (service_.is_present()) server_->give_order(ServerOrder::kTellStatus);
   if (is_stopping_) server_->give_order(ServerOrder::kUnmount);
 }
 
@@ -227,7 +229,7 @@ void Holder::take_signals() {
   while (::read(signals_.get(), &info, sizeof(info)) == ssize_t(sizeof(info))) {
     if (info.ssi_signo == SIGCHLD) continue;
     if (info.ssi_signo == SIGHUP && !is_on_terminal_) {
-      begin_upgrade(std::nullopt);
+      begin_reload(std::nullopt);
     } else if (info.ssi_signo == SIGTERM && service_.keeps_image() && !predecessor_) {
       leave();
     } else {
@@ -314,6 +316,7 @@ void Holder::on_server_ended(int status) {
   }
   if (upgrade_ && upgrade_->has_new_program && server_->is_ready()) end_upgrade(HolderVerdict::kDone, "");
   if (upgrade_) return go_on_with_upgrade(end);
+  if (reload_) end_reload(HolderVerdict::kRefused, "the server has ended meanwhile: reload again");
   using Progress = RestartPolicy::Progress;
   const Progress progress = server_->is_ready()       ? Progress::kReady
                             : server_->has_attached() ? Progress::kAttached
@@ -371,6 +374,7 @@ void Holder::give_up() {
 // Nothing is left of the mount but the image.
 void Holder::end_connection() {
   if (upgrade_) end_upgrade(HolderVerdict::kRefused, "the mount has ended meanwhile");
+  if (reload_) end_reload(HolderVerdict::kRefused, "the mount has ended meanwhile");
   restart_at_.reset();
   supervision_->record().is_connection_over = 1;
   if (!socket_) socket_.emplace(holder_socket_path(runtime_dir_, options_.name));  // adopted, and never usable

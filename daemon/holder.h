@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <functional>
 #include <optional>
@@ -50,6 +51,11 @@ class Holder {
     std::optional<HolderSocket::ClientId> client;  ///< whom to tell
     bool has_new_program = false;                  ///< the old one has left
   };
+  /// The configuration is being read again.
+  struct Reload {
+    std::optional<HolderSocket::ClientId> client;  ///< whom to tell
+    bool is_ordered = false;                       ///< the server has been told
+  };
   /// What there is to hold.
   enum class State : uint8_t {
     kMounted,  ///< a mount; it has a server, or is about to get one
@@ -85,12 +91,20 @@ class Holder {
   void answer(const HolderSocket::Request& request);
   void hand_over(HolderSocket::ClientId client);
   void forget(HolderSocket::ClientId client);
-  void begin_upgrade(std::optional<HolderSocket::ClientId> client);
+  std::string_view why_not_replaceable() const;
+  void begin_upgrade(HolderSocket::ClientId client);
   void go_on_with_upgrade(ServerEnd end);
   void end_upgrade(HolderVerdict verdict, std::string_view sentence);
+  std::string_view start_upgrade();
   void start_check(HolderSocket::ClientId client);
   [[noreturn]] void become_checker(HolderSocket::ClientId client);
   std::string_view status_text(std::span<char> space) const;
+
+  // Reading the configuration again (holder_reload.cc).
+  void begin_reload(std::optional<HolderSocket::ClientId> client);
+  void order_reload();
+  void end_reload(HolderVerdict verdict, std::string_view sentence);
+  void take_news(ServerNews news, std::string_view text);
 
   const Options options_;
   const std::function<void()> on_ready_;
@@ -117,6 +131,9 @@ class Holder {
   uint64_t oom_kills_seen_ = 0;                      // the kernel's count, when last looked at
   std::optional<HolderSocket::ClientId> successor_;  // the client that is taking over what is kept
   std::optional<Upgrade> upgrade_;
+  std::optional<Reload> reload_;
+  std::array<char, 256> status_{};  // the last of the server, for the service manager
+  size_t status_length_ = 0;
   pid_t checker_ = 0;                    // a process that audits what is kept
   bool is_on_terminal_;                  // whose end is ours
   Milliseconds beat_at_{0};              // for the service manager's watchdog

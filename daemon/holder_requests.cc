@@ -36,6 +36,7 @@ void Holder::answer(const HolderSocket::Request& request) {
       return;
     case HolderRequest::kForget: return forget(request.client);
     case HolderRequest::kUpgrade: return begin_upgrade(request.client);
+    case HolderRequest::kReload: return begin_reload(request.client);
     case HolderRequest::kCheck: return start_check(request.client);
   }
   socket_->answer(request.client, HolderVerdict::kRefused, "this is not a request to a holder");
@@ -74,20 +75,29 @@ void Holder::hand_over(HolderSocket::ClientId client) {
   socket_->answer(client, HolderVerdict::kDone, "", descriptors, true);
 }
 
-// The newer program is asked before the old server stops, which then leaves at a request boundary.
-void Holder::begin_upgrade(std::optional<HolderSocket::ClientId> client) {
-  const auto refuse = [&](std::string_view why) {
-    if (client) socket_->answer(*client, HolderVerdict::kRefused, why);
-    if (!client) log(LogLevel::kWarning, why);
-  };
-  if (state_ != State::kMounted) return refuse("there is no server: it is not mounted");
-  if (upgrade_) return refuse("an upgrade is under way already");
+std::string_view Holder::why_not_replaceable() const {
+  if (state_ != State::kMounted) return "there is no server: it is not mounted";
+  if (upgrade_) return "an upgrade is under way already";
+  if (reload_) return "a reload is under way already";
   if (server_->pid() == 0 || !server_->is_ready() || is_stopping_ || is_leaving_)
-    return refuse("the server does not serve just now");
-  if (const std::string_view why = program_->probe(); !why.empty()) return refuse(why);
-  upgrade_ = Upgrade{.client = client};
+    return "the server does not serve just now";
+  return {};
+}
+
+void Holder::begin_upgrade(HolderSocket::ClientId client) {
+  std::string_view why = why_not_replaceable();
+  if (why.empty()) why = start_upgrade();
+  if (!why.empty()) return socket_->answer(client, HolderVerdict::kRefused, why);
+  upgrade_->client = client;
+}
+
+// The newer program is asked before the old server stops, which then leaves at a request boundary. Returns why not.
+std::string_view Holder::start_upgrade() {
+  if (const std::string_view why = program_->probe(); !why.empty()) return why;
+  upgrade_ = Upgrade{};
   server_->give_order(ServerOrder::kPark);
   park_by_ = now() + kParkMax;
+  return {};
 }
 
 // A server has ended that was to leave, or the new one has that was to serve instead: then the old program goes on.
@@ -107,8 +117,11 @@ void Holder::go_on_with_upgrade(ServerEnd end) {
 void Holder::end_upgrade(HolderVerdict verdict, std::string_view sentence) {
   if (upgrade_->client && socket_->has(*upgrade_->client)) socket_->answer(*upgrade_->client, verdict, sentence);
   if (verdict == HolderVerdict::kDone) log(LogLevel::kInfo, "the server is that of " + program_->path() + " now");
-  if (verdict != HolderVerdict::kDone) log(LogLevel::kWarning, sentence);
+  if (verdict != HolderVerdict::kDone && !reload_) log(LogLevel::kWarning, sentence);
   upgrade_.reset();
+  if (!reload_) return;
+  if (verdict == HolderVerdict::kDone) return order_reload();
+  end_reload(verdict, sentence);
 }
 
 // In a process of its own, which answers the client itself.

@@ -27,8 +27,14 @@ class LiveOptions {
   /// All of the settings or none of them. Waits for what a smaller size has to have reclaimed. Throws UsageError if a
   /// setting makes no sense, Refusal if more is in use than the new size leaves room for.
   LiveValues change(const std::vector<Setting>& settings);
+  /// Reads the configuration of the mount again, and makes size, hot and psi what they would be if it were mounted now;
+  /// the same as change(). The sentences returned tell of what else has changed in it: that is for the next mount.
+  std::vector<std::string> reload(const Surroundings& surroundings);
 
  private:
+  void apply(Options next);
+  std::vector<std::string> unlike_mounted(const Options& wanted) const;
+
   Options options_;
   Volume& volume_;
   const std::function<void(const std::string&)> on_psi_;

@@ -321,6 +321,16 @@ std::string format_options(const Options& options) {
   return text;
 }
 
+std::vector<std::string> fixed_settings_only_of(const Options& options, const Options& others) {
+  const auto text_of = [](const Setting& setting) { return setting.key + (setting.value ? "=" + *setting.value : ""); };
+  const std::vector<Setting> known = split_settings(format_options(others));
+  std::vector<std::string> found;
+  for (const Setting& setting : split_settings(format_options(options)))
+    if (!is_live_option(setting.key) && std::ranges::find(known, text_of(setting), text_of) == known.end())
+      found.push_back(text_of(setting));
+  return found;
+}
+
 void check_psi_path(const Options& options) {
   if (!options.psi.starts_with('/')) return;
   if (const std::string reason = psi_path_error(options.psi); !reason.empty())

@@ -96,6 +96,9 @@ std::string format_live_options(const Options& options);
 /// "size=...,block=...": the value for -o from which resolve_options() makes the same options on any machine.
 std::string format_options(const Options& options);
 
+/// Those that change_options() cannot change, in the form of format_options(), that `options` has and `others` has not.
+std::vector<std::string> fixed_settings_only_of(const Options& options, const Options& others);
+
 /// Throws UsageError if psi= names a path that does not tell of memory pressure now.
 void check_psi_path(const Options& options);
 

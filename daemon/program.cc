@@ -73,6 +73,13 @@ Program::Program(std::string path, const ImageFiles& image, const std::vector<st
   argument_pointers_.push_back(nullptr);
 }
 
+bool Program::is_replaced() const {
+  struct stat installed{};
+  struct stat running{};
+  return ::stat(path_.c_str(), &installed) == 0 && ::fstat(fd_.get(), &running) == 0 &&
+         (installed.st_dev != running.st_dev || installed.st_ino != running.st_ino);
+}
+
 std::string_view Program::probe(std::chrono::milliseconds patience) {
   candidate_ = open_program(path_.c_str());
   if (!candidate_) return say("%s cannot be opened: %s", path_.c_str(), ::strerrordesc_np(errno));

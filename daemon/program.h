@@ -35,6 +35,8 @@ class Program {
   int fd() const { return fd_.get(); }
   const std::string& path() const { return path_; }
 
+  /// Whether another file is installed at path() now than the one that servers are started from.
+  bool is_replaced() const;
   /// Opens what is installed at path() now and asks it (probe.h). Empty: it could take over, and take_candidate() makes
   /// it the program. Else the sentence why not, valid until the next call. Waits for the answer, for `patience` at
   /// most.

@@ -48,8 +48,13 @@ void report(const UniqueFd& ready, std::string_view sentence) {
 Options server_options(const std::vector<std::string>& arguments, const ImageFiles& image) {
   Surroundings surroundings = Surroundings::current();
   surroundings.config_dir.clear();  // the launcher has read it
-  const Options options = parse_command_line({arguments.begin() + 1, arguments.end()}, surroundings).options;
-  return change_options(options, split_settings(image.changed_options()), image.geometry().capacity, surroundings);
+  Options options = parse_command_line({arguments.begin() + 1, arguments.end()}, surroundings).options;
+  const std::string changed = image.changed_options();
+  if (changed.empty()) return options;
+  // What is left out there has become the default (format_live_options()).
+  options.hot = 0;
+  options.psi.clear();
+  return change_options(options, split_settings(changed), image.geometry().capacity, surroundings);
 }
 
 int server_main(const std::vector<std::string>& arguments) {

@@ -13,7 +13,7 @@ namespace ztmpfs {
 struct ServerDescriptors {
   UniqueFd fuse;       ///< /dev/fuse
   ImageFiles image;    ///< the state of the mount
-  UniqueFd ready;      ///< write end: kAttached, then kReady, or the sentence why not, then closed
+  UniqueFd ready;      ///< write end: kAttached, then kReady, then news; or the sentence why not
   UniqueFd orders;     ///< read end: ServerOrder bytes from the holder; end of file when it has died
   UniqueFd lock;       ///< the claim on the name, held for as long as this process lives
   UniqueFd control;    ///< listens on the control socket
@@ -32,12 +32,23 @@ inline constexpr std::string_view kServerArgument = "--server=";
 inline constexpr char kAttached = 'A';
 inline constexpr char kReady = 'R';
 
+/// What a server that is ready writes there: one of these bytes, a text, and kNewsEnd, all at once.
+enum class ServerNews : char {
+  kStatus = '\x01',         ///< what the mount holds, as told by `systemctl status`
+  kReloaded = '\x02',       ///< the configuration is in effect; warnings
+  kReloadRefused = '\x03',  ///< nothing has changed; the sentence why not
+};
+inline constexpr char kNewsEnd = '\n';
+inline constexpr size_t kNewsMax = 1024;  ///< bytes of a text; a pipe takes more than that at once
+
 /// What the holder asks of its server, one byte each.
 enum class ServerOrder : char {
-  kUnmount = 'U',  ///< unmount, and end then
-  kPark = 'P',     ///< finish the requests that were begun, and leave; the mount stays
-  kOwnName = 'N',  ///< the name is the holder's alone now: should it die, remove what is left of it
-  kOutlive = 'O',  ///< from now on: should the holder die, park; somebody else will start a server again
+  kUnmount = 'U',     ///< unmount, and end then
+  kPark = 'P',        ///< finish the requests that were begun, and leave; the mount stays
+  kOwnName = 'N',     ///< the name is the holder's alone now: should it die, remove what is left of it
+  kReload = 'L',      ///< read the configuration again; ServerNews tell the outcome
+  kTellStatus = 'S',  ///< from now on: ServerNews::kStatus now and then
+  kOutlive = 'O',     ///< from now on: should the holder die, park; somebody else will start a server again
 };
 
 /// Exit codes of a server besides 0, the mount has ended, and 1, it failed: it was parked; it has ended the mount

@@ -59,7 +59,7 @@ bool ServerProcess::start() {
   ::fcntl(report_.get(), F_SETFL, O_NONBLOCK);
   pid_ = child;
   has_attached_ = is_ready_ = false;
-  sentence_length_ = 0;
+  sentence_length_ = news_length_ = 0;
   return true;
 }
 
@@ -107,15 +107,22 @@ void ServerProcess::read_report() {
   if (count < 0 && errno == EINTR) return;
   // Nothing to read although it has ended: another process holds the other end.
   if (count <= 0 && (count == 0 || errno != EAGAIN || pid_ == 0)) return report_.reset();
-  for (ssize_t i = 0; i < count; ++i) {
-    const char byte = text[size_t(i)];
-    if (!has_attached_ && sentence_length_ == 0 && byte == kAttached) {
-      has_attached_ = true;
-    } else if (has_attached_ && !is_ready_ && sentence_length_ == 0 && byte == kReady) {
-      is_ready_ = true;
-    } else if (sentence_length_ < sentence_.size()) {
-      sentence_[sentence_length_++] = byte;
-    }
+  for (ssize_t i = 0; i < count; ++i) take_byte(text[size_t(i)]);
+}
+
+void ServerProcess::take_byte(char byte) {
+  const bool begins_news = byte >= char(ServerNews::kStatus) && byte <= char(ServerNews::kReloadRefused);
+  if (!has_attached_ && sentence_length_ == 0 && byte == kAttached) {
+    has_attached_ = true;
+  } else if (has_attached_ && !is_ready_ && sentence_length_ == 0 && byte == kReady) {
+    is_ready_ = true;
+  } else if (news_length_ != 0 && byte == kNewsEnd) {
+    const size_t length = std::exchange(news_length_, 0);
+    if (on_news_) on_news_(ServerNews(news_[0]), {news_.data() + 1, length - 1});
+  } else if (news_length_ != 0 || (is_ready_ && begins_news)) {
+    if (news_length_ < news_.size()) news_[news_length_++] = byte;
+  } else if (sentence_length_ < sentence_.size()) {
+    sentence_[sentence_length_++] = byte;
   }
 }
 

@@ -3,9 +3,11 @@
 #include <sys/types.h>
 
 #include <array>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/unique_fd.h"
@@ -21,6 +23,10 @@ class ServerProcess {
   /// Throws std::system_error.
   ServerProcess(ServerDescriptors descriptors, std::vector<std::string> arguments);
 
+  /// Is told the news of a server that is ready, from within read_report().
+  void set_on_news(std::function<void(ServerNews news, std::string_view text)> on_news) {
+    on_news_ = std::move(on_news);
+  }
   /// What is started from now on: a descriptor of the program's file, borrowed.
   void set_program(int program) { program_ = program; }
   /// A descriptor that stays open in each server, for who waits for the end of it. Borrowed; -1: none.
@@ -47,6 +53,7 @@ class ServerProcess {
  private:
   [[noreturn]] void become_server(int report);
   void drop_orders() const;
+  void take_byte(char byte);
 
   ServerDescriptors descriptors_;
   int program_ = -1;
@@ -60,6 +67,9 @@ class ServerProcess {
   bool is_ready_ = false;
   std::array<char, 1024> sentence_{};
   size_t sentence_length_ = 0;
+  std::function<void(ServerNews, std::string_view)> on_news_;
+  std::array<char, 1 + kNewsMax> news_{};  // under way
+  size_t news_length_ = 0;
 };
 
 }  // namespace ztmpfs

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <stdexcept>
 #include <string>
 
@@ -74,9 +75,9 @@ class Message {
     length_ += length;
     return *this;
   }
-  Message& operator<<(pid_t pid) {
-    std::array<char, 16> digits{};
-    const auto end = std::to_chars(digits.begin(), digits.end(), pid).ptr;
+  Message& operator<<(int64_t number) {
+    std::array<char, 20> digits{};
+    const auto end = std::to_chars(digits.begin(), digits.end(), number).ptr;
     return *this << std::string_view(digits.begin(), end);
   }
   std::string_view text() const { return {text_.data(), length_}; }
@@ -210,7 +211,16 @@ bool ServiceProtocol::send(std::string_view message, int fd, int flags) const {
 
 void ServiceProtocol::ready(pid_t main_pid, std::string_view text) const {
   Message message;
-  message << "READY=1\nMAINPID=" << main_pid << "\nSTATUS=" << first_line(text);
+  message << "READY=1\nMAINPID=" << int64_t(main_pid) << "\nSTATUS=" << first_line(text);
+  send(message.text());
+}
+
+// systemd wants the time by CLOCK_MONOTONIC (sd_notify(3)).
+void ServiceProtocol::reloading() const {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  Message message;
+  message << "RELOADING=1\nMONOTONIC_USEC=" << int64_t(now.tv_sec) * 1'000'000 + now.tv_nsec / 1'000;
   send(message.text());
 }
 

@@ -52,6 +52,8 @@ class ServiceProtocol {
 
   /// The mount is usable, and `main_pid` is the process that the manager is to watch; `text` as in status().
   void ready(pid_t main_pid, std::string_view text) const;
+  /// The configuration is being read again; ready() follows.
+  void reloading() const;
   /// One line for `systemctl status`.
   void status(std::string_view text) const;
   /// The service ends because it was told to, or because the mount has ended.

@@ -321,6 +321,7 @@ class Upgrades(MountTest):
 
     def test_hangup_upgrades_too(self):
         before = self.place.control("list")[0]
+        self.install(os.path.join(self.place.binaries, "ztmpfs"))
         os.kill(before["holder_pid"], signal.SIGHUP)
         self.assertTrue(mounting.wait_until(lambda: self.server() not in (before["server_pid"], None)))
         self.assertEqual(self.place.control("stats")["server_restarts"], 1)

@@ -7,6 +7,7 @@ usage: service_test.py BINARIES [unittest arguments]      exit 77: this machine 
 
 import fcntl
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -287,6 +288,158 @@ class Keep(ServiceTest):
             self.assertEqual(read_uncached(self.path("file")), b"contents")
         self.stop(process)
         self.assertTrue(mounting.wait_until(lambda: self.manager.names() == []), self.manager.names())
+
+
+class Reload(ServiceTest):
+    def setUp(self):
+        super().setUp()
+        self.config_dir = os.path.join(self.place.directory, "etc")
+        os.mkdir(self.config_dir)
+        self.config = os.path.join(self.config_dir, "disk.toml")
+        self.write('size = "256M"\nhot = "32M"')
+
+    def write(self, text):
+        write_file(self.config, f'mountpoint = "{self.mountpoint}"\n{text}\n'.encode())
+
+    def start(self, *options):
+        process = self.manager.start("--config-dir", self.config_dir, *options, "disk")
+        self.assertTrue(self.manager.wait_until_ready(), "not ready in time")
+        return process
+
+    def reload(self):
+        return self.place.run("ztmpfsctl", "reload", "disk")
+
+    def limits(self):
+        stats = self.place.control("stats")
+        return stats["mem_limit"] // MIB, stats["hot_limit"] // MIB
+
+    def sent(self, key):
+        with self.manager.lock:
+            return [fields for fields in self.manager.messages if key in fields]
+
+    def test_size_and_hot_change_without_remount_nor_another_server(self):
+        process = self.start()
+        device, servers = self.place.device_of(self.mountpoint), self.servers()
+        self.assertEqual(self.limits(), (256, 32))
+        self.write('size = "128M"\nhot = "16M"')
+        before = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        result = self.reload()
+        self.assertEqual((result.returncode, result.stdout, result.stderr),
+                         (0, "disk: the configuration is in effect\n", ""))
+        self.assertEqual(self.limits(), (128, 16))
+        self.assertEqual((self.place.device_of(self.mountpoint), self.servers()), (device, servers))
+        reloading, = self.sent("RELOADING")
+        self.assertTrue(before <= int(reloading["MONOTONIC_USEC"]) <= time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000)
+        self.assertTrue(mounting.wait_until(lambda: len(self.sent("READY")) == 2))
+        with self.manager.lock:
+            order = [key for fields in self.manager.messages for key in ("RELOADING", "READY") if key in fields]
+        self.assertEqual(order, ["READY", "RELOADING", "READY"])
+        self.stop(process)
+
+    def test_what_is_left_out_becomes_the_default(self):
+        process = self.start()
+        self.place.control("set", "disk", "psi=off")
+        self.write('size = "256M"')
+        self.assertEqual(self.reload().returncode, 0)
+        self.assertEqual(self.limits(), (256, 32))
+        self.assertEqual(self.place.control("set", "disk", "size=128M")["psi"], "")
+        self.stop(process)
+
+    def test_command_line_wins_over_what_is_read_again(self):
+        process = self.start("-o", "size=200M")
+        self.write('size = "128M"\nhot = "16M"')
+        self.assertEqual(self.reload().returncode, 0)
+        self.assertEqual(self.limits(), (200, 16))
+        self.stop(process)
+
+    def test_mistakes_change_nothing(self):
+        process = self.start()
+        write_file(self.path("file"), os.urandom(64 * MIB))
+        for text, sentence in (
+                ('size = "128M"\nhot = [1]', f"option 'hot' in {self.config}:3 is an array: it must be a text, a number, "
+                                             "true or false"),
+                ('hot = "16M"\nfrob = 1', f"option 'frob' in {self.config}:3 is unknown"),
+                ('hot = "16M"\nsize =', f"cannot read the configuration {self.config}: line 3: "),
+                ('hot = "8M"\nsize = "40M"', "size cannot become 40.0 MiB: ")):
+            self.write(text)
+            result = self.reload()
+            self.assertEqual((result.returncode, result.stdout), (1, ""))
+            self.assertTrue(result.stderr.startswith("ztmpfsctl: disk: " + sentence), result.stderr)
+            self.assertEqual(result.stderr.count("\n"), 1)
+            self.assertEqual(self.limits(), (256, 32))
+        os.unlink(self.config)
+        self.assertIn("MOUNTPOINT is missing", self.reload().stderr)
+        self.assertEqual(self.manager.count("RELOADING"), 5)
+        self.assertTrue(mounting.wait_until(lambda: self.manager.count("READY") == 6))
+        self.stop(process)
+
+    def test_what_cannot_change_is_named(self):
+        process = self.start()
+        self.write('size = "128M"\nkeep = true\ncodec = "lz4"')
+        result = self.reload()
+        self.assertEqual((result.returncode, result.stdout, result.stderr),
+                         (0, "disk: the configuration is in effect, but for this: codec=lz4 is for the next mount; keep "
+                             "is for the next mount\n", ""))
+        self.assertEqual(self.limits(), (128, 16))
+        self.stop(process)
+
+    def test_hangup_reloads_and_says_in_the_log_what_is_wrong(self):
+        process = self.start()
+        self.write('size = "128M"')
+        self.kill(process.pid, signal.SIGHUP)
+        self.assertTrue(mounting.wait_until(lambda: self.limits() == (128, 16)))
+        self.assertTrue(mounting.wait_until(lambda: self.manager.count("READY") == 2))
+        self.write('size = true')
+        self.kill(process.pid, signal.SIGHUP)
+        self.assertTrue(mounting.wait_until(lambda: self.manager.count("READY") == 3))
+        self.assertEqual(self.limits(), (128, 16))
+        code, log = self.terminate(process, signal.SIGINT)
+        self.assertEqual(code, 0)
+        self.assertEqual(log.count(f"option 'size' in {self.config}:2 needs a value"), 1, log)
+        self.assert_clean()
+
+    def test_death_of_the_server_meanwhile_ends_it(self):
+        process = self.start()
+        server, = self.servers()
+        self.kill(server, signal.SIGSTOP)
+        reload = subprocess.Popen([os.path.join(self.binaries, "ztmpfsctl"), "reload", "disk"], stderr=subprocess.PIPE,
+                                  text=True, env=self.place.environment)
+        self.assertTrue(mounting.wait_until(lambda: self.manager.said("RELOADING", "1")))
+        self.kill(server)
+        _, sentence = reload.communicate(timeout=mounting.PATIENCE)
+        self.assertEqual((reload.returncode, sentence),
+                         (1, "ztmpfsctl: disk: the server has ended meanwhile: reload again\n"))
+        self.assertTrue(mounting.wait_until(lambda: self.reload().returncode == 0))
+        self.stop(process)
+
+    def test_reload_outlives_a_crash_and_a_restart(self):
+        process = self.start()
+        self.write('size = "128M"')
+        self.assertEqual(self.reload().returncode, 0)
+        server, = self.servers()
+        self.kill(server)
+        self.assertTrue(mounting.wait_until(lambda: self.servers() not in ([], [server], [None])))
+        self.assertEqual(self.limits(), (128, 16))
+        self.assertEqual(self.terminate(process)[0], 0)
+        process = self.start()
+        self.assertEqual(self.limits(), (128, 16))
+        self.write('size = "64M"')
+        self.assertEqual(self.reload().returncode, 0)
+        self.assertEqual(self.limits(), (64, 8))
+        self.stop(process)
+
+    def test_status_tells_what_the_mount_holds(self):
+        process = self.start()
+        pattern = rf"^serving {self.mountpoint}: [0-9.]+ MiB of 256\.0 MiB used, 0 B of contents, 0 files$"
+        self.assertTrue(mounting.wait_until(
+            lambda: any(re.match(pattern, fields["STATUS"]) for fields in self.sent("STATUS"))), self.sent("STATUS"))
+        write_file(self.path("file"), bytes(64 * MIB))
+        self.write('size = "200M"')
+        self.assertEqual(self.reload().returncode, 0)  # else it takes up to ten seconds
+        self.assertTrue(mounting.wait_until(
+            lambda: any("of 200.0 MiB used, 64.0 MiB of contents" in fields["STATUS"] and fields["STATUS"].endswith(":1), 1 files")
+                        for fields in self.sent("STATUS"))), self.sent("STATUS"))
+        self.stop(process)
 
 
 class Heartbeat(ServiceTest):

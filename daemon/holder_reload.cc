@@ -1,0 +1,50 @@
+// A mount's configuration is read again: on SIGHUP, and when asked (base/holder_client.h).
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "daemon/holder.h"
+
+namespace ztmpfs {
+
+// A program that was installed meanwhile goes first: it may know more options. If it cannot serve, nothing is reloaded.
+void Holder::begin_reload(std::optional<HolderSocket::ClientId> client) {
+  const std::string_view why = why_not_replaceable();
+  if (!why.empty() && client) socket_->answer(*client, HolderVerdict::kRefused, why);
+  if (!why.empty() && !client) log(LogLevel::kWarning, why);
+  if (!why.empty()) return;
+  service_.reloading();
+  reload_ = Reload{.client = client};
+  if (!program_->is_replaced()) return order_reload();
+  if (const std::string_view refusal = start_upgrade(); !refusal.empty()) end_reload(HolderVerdict::kRefused, refusal);
+}
+
+void Holder::order_reload() {
+  reload_->is_ordered = true;
+  server_->give_order(ServerOrder::kReload);
+}
+
+// What went wrong is said once: to who has asked, and else in the log.
+void Holder::end_reload(HolderVerdict verdict, std::string_view sentence) {
+  if (reload_->client && socket_->has(*reload_->client)) {
+    socket_->answer(*reload_->client, verdict, sentence);
+  } else if (!sentence.empty()) {
+    log(LogLevel::kWarning, sentence);
+  }
+  if (verdict == HolderVerdict::kDone) log(LogLevel::kInfo, "the configuration has been read again");
+  reload_.reset();
+  service_.ready(::getpid(), {status_.data(), status_length_});
+}
+
+void Holder::take_news(ServerNews news, std::string_view text) {
+  if (news == ServerNews::kStatus) {
+    status_length_ = std::min(text.size(), status_.size());
+    std::copy_n(text.begin(), status_length_, status_.begin());
+    service_.status(text);
+  } else if (reload_ && reload_->is_ordered) {
+    end_reload(news == ServerNews::kReloaded ? HolderVerdict::kDone : HolderVerdict::kRefused, text);
+  }
+}
+
+}  // namespace ztmpfs
