@@ -5,7 +5,6 @@
 #include <boost/json.hpp>
 #include <chrono>
 #include <cstdlib>
-#include <iomanip>
 #include <ostream>
 #include <stdexcept>
 #include <string>
@@ -15,8 +14,11 @@
 #include "base/holder_client.h"
 #include "ctl/control_client.h"
 #include "ctl/estimate_command.h"
+#include "ctl/figures.h"
 #include "ctl/metrics_text.h"
+#include "ctl/printable.h"
 #include "ctl/stats_text.h"
+#include "ctl/text_table.h"
 #include "ctl/top_command.h"
 
 namespace ztmpfs {
@@ -29,7 +31,7 @@ constexpr std::chrono::seconds kPatience{30};
 constexpr std::chrono::seconds kCheckPatience{600};    // it reads every record
 constexpr std::chrono::seconds kReclaimPatience{600};  // it may move everything
 constexpr unsigned kBadRequest = 400;
-constexpr int kPidWidth = 12;
+constexpr std::chrono::seconds kListPatience{1};
 constexpr int kTries = 5;
 constexpr std::chrono::seconds kHolderPatience{60};  // an upgrade waits for two servers
 
@@ -84,27 +86,43 @@ void list_as_json(const CommandContext& context) {
   context.out << json::serialize(list) << "\n";
 }
 
+// Memory used, its limit, contents and their ratio; dashes for what has no server that answers at once.
+std::vector<std::string> memory_cells(const MountInfo& mount) {
+  try {
+    if (!mount.is_mounted()) return {"-", "-", "-", "-"};
+    const ControlAnswer answer = control_request(mount.socket_path, "GET", "/v1/stats", kListPatience);
+    const json::object stats = json::parse(answer.body).as_object();
+    const auto number = [&](std::string_view key) { return stats.at(key).to_number<uint64_t>(); };
+    return {format_bytes(number("mem_used_total")), format_bytes(number("mem_limit")),
+            format_bytes(number("orig_data_size")), ratio(number("orig_data_size"), number("mem_used_total"))};
+  } catch (const std::exception&) {
+    return {"-", "-", "-", "-"};
+  }
+}
+
 int run_list(const CommandContext& context) {
   if (context.as_json) {
     list_as_json(context);
     return EXIT_SUCCESS;
   }
-  size_t width = sizeof("NAME");
-  for (const MountInfo& mount : context.mounts) width = std::max(width, mount.name.size() + 1);
-  const auto row = [&](const auto& name, const auto& server, const auto& holder, const auto& mountpoint) {
-    context.out << std::left << std::setw(int(width)) << name << std::setw(kPidWidth) << server << std::setw(kPidWidth)
-                << holder << mountpoint << "\n";
-  };
-  row("NAME", "SERVER PID", "HOLDER PID", "MOUNTPOINT");
-  for (const MountInfo& mount : context.mounts)
-    row(mount.name, mount.server_pid != 0 ? std::to_string(mount.server_pid) : "-", mount.holder_pid,
-        mount.is_mounted() ? mount.mountpoint : "(" + mount.state + ")");
+  using enum TextTable::Align;
+  TextTable table({kLeft, kRight, kRight, kRight, kRight, kRight, kRight, kLeft});
+  table.add({"NAME", "USED", "SIZE", "CONTENTS", "RATIO", "SERVER PID", "HOLDER PID", "MOUNTPOINT"}, Tone::kBold);
+  for (const MountInfo& mount : context.mounts) {
+    std::vector<std::string> row = memory_cells(mount);
+    row.insert(row.begin(), mount.name);
+    row.push_back(mount.server_pid != 0 ? std::to_string(mount.server_pid) : "-");
+    row.push_back(std::to_string(mount.holder_pid));
+    row.push_back(mount.is_mounted() ? printable(mount.mountpoint) : "(" + mount.state + ")");
+    table.add(std::move(row), mount.is_mounted() ? Tone::kPlain : Tone::kWarning);
+  }
+  context.out << table.text(0, context.surroundings.has_colours);
   return EXIT_SUCCESS;
 }
 
 int run_stats(const CommandContext& context) {
   const std::string stats = ask(choose_mount(context.mounts, context.target), "GET", "/v1/stats", kPatience);
-  context.out << (context.as_json ? stats : stats_text(stats));
+  context.out << (context.as_json ? stats : stats_text(stats, context.surroundings.has_colours));
   return EXIT_SUCCESS;
 }
 

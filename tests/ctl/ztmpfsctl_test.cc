@@ -27,8 +27,10 @@ TEST_F(Ztmpfsctl, ListShowsEveryMountByName) {
   const ScriptedServer first(socket_path("build"), script("build", "/mnt/build"));
   const Outcome outcome = run({"list"});
   EXPECT_EQ(outcome.exit_code, 0);
-  EXPECT_THAT(outcome.out,
-              HasSubstr("build 11          10          /mnt/build\nweb   11          10          /mnt/web\n"));
+  EXPECT_EQ(outcome.out,
+            "NAME      USED     SIZE  CONTENTS  RATIO  SERVER PID  HOLDER PID  MOUNTPOINT\n"
+            "build  1.5 GiB  4.0 GiB   3.0 GiB   2.00          11          10  /mnt/build\n"
+            "web    1.5 GiB  4.0 GiB   3.0 GiB   2.00          11          10  /mnt/web\n");
 }
 
 TEST_F(Ztmpfsctl, ListAsJsonIsAnArray) {
@@ -94,7 +96,7 @@ TEST_F(Ztmpfsctl, StatsForPeopleTellRatiosAndWhatIsNotCounted) {
   EXPECT_THAT(outcome.out, HasSubstr("1.5 GiB of 4.0 GiB (37 %), at most 2.0 GiB"));
   EXPECT_THAT(outcome.out, HasSubstr("page cache of the files is not in it"));
   EXPECT_THAT(outcome.out, HasSubstr("2.00 contents to memory used, 3.00 contents to bytes stored"));
-  EXPECT_THAT(outcome.out, HasSubstr("LOOKUP            12\n"));
+  EXPECT_THAT(outcome.out, HasSubstr("  requests   answered\n    LOOKUP         12\n    forgets         9\n"));
   EXPECT_THAT(outcome.out, testing::Not(HasSubstr("DAMAGED")));
 }
 
@@ -105,7 +107,9 @@ TEST_F(Ztmpfsctl, StatsForPeopleTellOfPressureReclaimAndClasses) {
               HasSubstr("/proc/pressure/memory, some: trigger (some 200000 2000000), 2 events, last event 3 s ago"));
   EXPECT_THAT(out, HasSubstr("4 runs, 1 of them stuck; 0 pages freed by compaction"));
   EXPECT_THAT(out, HasSubstr("freed so far: compaction 1.0 MiB, heap 4.0 KiB"));
-  EXPECT_THAT(out, HasSubstr("        64         2          70         128           0\n      runs        10"));
+  EXPECT_THAT(out, HasSubstr("    object size    memory  objects  allocated  used  freeable\n"
+                             "           64 B   8.0 KiB       70        128  54 %       0 B\n"
+                             "    whole pages  40.0 KiB\n"));
 }
 
 TEST_F(Ztmpfsctl, MetricsOfOneMountAreTheServersText) {
@@ -241,19 +245,108 @@ TEST_F(Ztmpfsctl, StatsWithoutAKeyAreAnError) {
   EXPECT_THAT(run({"stats"}).err, StartsWith("ztmpfsctl: "));
 }
 
-TEST_F(Ztmpfsctl, WrongUsageIsRefused) {
-  EXPECT_EQ(run({}).exit_code, 2);
-  EXPECT_EQ(run({"frobnicate"}).exit_code, 2);
-  EXPECT_EQ(run({"frobnicate"}).err, "ztmpfsctl: command frobnicate is unknown (see ztmpfsctl --help)\n");
-  EXPECT_EQ(run({"stats", "--frob"}).exit_code, 2);
-  EXPECT_EQ(run({"stats", "a", "b"}).err, "ztmpfsctl: stats: 'b' is too much\n");
-  EXPECT_EQ(run({"list", "a"}).exit_code, 2);
+struct WrongUsage {
+  std::vector<std::string> arguments;
+  std::string sentence;
+};
+
+TEST_F(Ztmpfsctl, WrongUsageIsOneLineThatNamesTheCulprit) {
+  const ScriptedServer server(socket_path("build"), script("build", "/mnt/build"));
+  std::vector<WrongUsage> table{
+      {{}, "a command is missing (see ztmpfsctl --help)"},
+      {{""}, "command  is unknown (see ztmpfsctl --help)"},
+      {{"frobnicate"}, "command frobnicate is unknown (see ztmpfsctl --help)"},
+      {{"--frob", "stats"}, "option --frob is unknown (see ztmpfsctl --help)"},
+      {{"-x"}, "option -x is unknown (see ztmpfsctl --help)"},
+      {{"--json=yes", "list"}, "option --json takes no value"},
+      {{"--interval", "1", "top"}, "option --interval is unknown (see ztmpfsctl --help)"},
+      {{"list", "a"}, "list: 'a' is too much"},
+      {{"shrink"}, "shrink: BYTES is missing"},
+      {{"shrink", "build", "1M", "2M"}, "shrink: '2M' is too much"},
+      {{"shrink", "soon"}, "shrink: BYTES is 'soon', but must be a size such as 64M"},
+      {{"shrink", "-1"}, "shrink: option -1 is unknown (see ztmpfsctl shrink --help)"},
+      {{"set"}, "set: KEY=VALUE is missing"},
+      {{"set", "build", "size"}, "set: 'size' is not of the form KEY=VALUE"},
+      {{"set", "build", "size=1G", "hot=1M"}, "set: 'hot=1M' is too much"},
+      {{"forget"}, "forget: NAME is missing"},
+      {{"estimate"}, "estimate: PATH is missing"},
+      {{"estimate", "--all=1", "/"}, "estimate: option --all takes no value"},
+      {{"estimate", "--codec", "rot13", "/"},
+       "estimate: --codec rot13: codec 'rot13' is unknown: choose lz4, zstd, zstd:LEVEL or none"},
+      {{"estimate", "--codec=none", "/"}, "estimate: --codec none: none compresses nothing"},
+      {{"estimate", "/", "--codec"}, "estimate: option --codec needs a value: CODEC"},
+      {{"top", "--count"}, "top: option --count needs a value: NUMBER"},
+      {{"top", "-i"}, "top: option --interval needs a value: SECONDS"},
+      {{"top", "a", "b"}, "top: 'b' is too much"},
+  };
+  for (const std::string count : {"0", "-1", "1.5", "many", ""})
+    table.push_back(
+        {{"top", "--count", count}, "top: --count is '" + count + "', but must be a whole number from 1 on"});
+  for (const std::string interval : {"0", "0.09", "-1", "nan", "inf", "1e9", "1s", ""})
+    table.push_back({{"top", "--interval=" + interval, "build"},
+                     "top: --interval is '" + interval + "', but must be a number of seconds from 0.1 to 3600"});
+  for (const Command& command : commands()) {
+    const std::string name(command.name);
+    table.push_back({{name, "--frob"}, name + ": option --frob is unknown (see ztmpfsctl " + name + " --help)"});
+    if (command.takes_target && command.argument.empty())
+      table.push_back({{name, "one", "two"}, name + ": 'two' is too much"});
+  }
+  for (const WrongUsage& wrong : table) {
+    const Outcome outcome = run(wrong.arguments);
+    EXPECT_EQ(outcome.exit_code, 2) << wrong.sentence;
+    EXPECT_EQ(outcome.out, "");
+    EXPECT_EQ(outcome.err, "ztmpfsctl: " + wrong.sentence + "\n");
+  }
 }
 
-TEST_F(Ztmpfsctl, HelpNamesEveryCommand) {
+TEST_F(Ztmpfsctl, CommandThatMeetsNoMountFails) {
+  for (const Command& command : commands()) {
+    if (!command.takes_target) continue;
+    std::vector<std::string> arguments{std::string(command.name), "none"};
+    if (!command.argument.empty()) arguments.push_back(command.name == "set" ? "size=1G" : "1M");
+    const Outcome outcome = run(arguments);
+    EXPECT_EQ(outcome.exit_code, 1) << command.name;
+    EXPECT_EQ(outcome.err, "ztmpfsctl: no ztmpfs named none is mounted\n");
+  }
+}
+
+TEST_F(Ztmpfsctl, ListTellsNoFiguresOfAServerThatDoesNotAnswer) {
+  const ScriptedServer server(socket_path("mute"), {{"GET /v1/info", info("mute", "/mnt/m\\u001b[m")}});
+  const Outcome outcome = run({"list"});
+  EXPECT_EQ(outcome.exit_code, 0);
+  EXPECT_THAT(outcome.out, HasSubstr("mute     -     -         -      -          11          10  /mnt/m?[m\n"));
+}
+
+TEST_F(Ztmpfsctl, ColoursAreForTerminals) {
+  const ScriptedServer server(socket_path("build"), script("build", "/mnt/build"));
+  for (const char* command : {"list", "stats"}) {
+    EXPECT_THAT(run({command}).out, testing::Not(HasSubstr("\x1b")));
+    std::ostringstream out;
+    std::ostringstream err;
+    ztmpfsctl_main({command}, {.runtime_dir = directory_, .out = out, .err = err, .has_colours = true});
+    EXPECT_THAT(out.str(), HasSubstr("\x1b[1m"));
+    std::ostringstream json;
+    ztmpfsctl_main({command, "--json"}, {.runtime_dir = directory_, .out = json, .err = err, .has_colours = true});
+    EXPECT_THAT(json.str(), testing::Not(HasSubstr("\x1b")));
+  }
+}
+
+TEST_F(Ztmpfsctl, HelpNamesEveryCommandAndOption) {
   const Outcome outcome = run({"--help"});
   EXPECT_EQ(outcome.exit_code, 0);
-  for (const Command& command : commands()) EXPECT_THAT(outcome.out, HasSubstr("  " + std::string(command.name)));
+  for (const Command& command : commands()) {
+    EXPECT_THAT(outcome.out, HasSubstr("\n  " + std::string(command.name)));
+    const Outcome own = run({std::string(command.name), "--help"});
+    EXPECT_EQ(own.exit_code, 0);
+    EXPECT_EQ(own.err, "");
+    EXPECT_THAT(own.out, StartsWith("Usage: ztmpfsctl [--json] " + std::string(command.name)));
+    EXPECT_THAT(own.out, HasSubstr(std::string(command.description)));
+    for (const CommandOption& option : command.options) EXPECT_THAT(own.out, HasSubstr(std::string(option.name)));
+    std::istringstream lines(own.out);
+    for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 100U) << line;
+  }
+  for (const CommandOption& option : general_options()) EXPECT_THAT(outcome.out, HasSubstr(std::string(option.name)));
+  EXPECT_EQ(run({"-h"}).out, outcome.out);
   EXPECT_THAT(run({"--version"}).out, StartsWith("ztmpfsctl 0."));
 }
 
