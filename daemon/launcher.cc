@@ -53,30 +53,6 @@ void point_at_null(int fd) {
   ::dup2(null.get(), fd);
 }
 
-// The background process. Its report is empty when the mount is usable, else the sentence why not.
-[[noreturn]] void run_in_background(const Options& options, ServiceProtocol service, UniqueFd report) {
-  ::setsid();
-  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) point_at_null(fd);
-  if (::chdir("/") < 0) ::_exit(EXIT_FAILURE);
-  log_open(true, options.name);
-  int exit_code = EXIT_FAILURE;
-  try {
-    const auto on_ready = [&report] {
-      [[maybe_unused]] const ssize_t written = ::write(report.get(), &kReady, 1);
-      report.reset();
-    };
-    exit_code = Holder(options, on_ready, std::move(service)).run();
-  } catch (const std::exception& error) {
-    const std::string_view sentence = error.what();
-    if (report) {
-      [[maybe_unused]] const ssize_t written = ::write(report.get(), sentence.data(), sentence.size());
-    } else {
-      log(LogLevel::kError, sentence);
-    }
-  }
-  ::_exit(exit_code);
-}
-
 std::string read_report(int fd) {
   std::string text;
   std::array<char, 512> chunk{};
@@ -98,7 +74,7 @@ int launch_in_background(const Options& options, ServiceProtocol service) {
   UniqueFd writer(ends[1]);
   const pid_t child = ::fork();
   if (child < 0) throw std::system_error(errno, std::generic_category(), "cannot start a background process");
-  if (child == 0) run_in_background(options, std::move(service), std::move(writer));
+  if (child == 0) ::_exit(hold_in_background(options, std::move(service), std::move(writer)));
   writer.reset();
   const std::string report = read_report(reader.get());
   if (report == std::string(1, kReady)) {
@@ -127,6 +103,29 @@ std::string prepare_mountpoint(const Options& options) {
 }
 
 }  // namespace
+
+int hold_in_background(const Options& options, ServiceProtocol service, UniqueFd report) {
+  ::setsid();
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) point_at_null(fd);
+  if (::chdir("/") < 0) return EXIT_FAILURE;
+  log_open(true, options.name);
+  int exit_code = EXIT_FAILURE;
+  try {
+    const auto on_ready = [&report] {
+      [[maybe_unused]] const ssize_t written = ::write(report.get(), &kReady, 1);
+      report.reset();
+    };
+    exit_code = Holder(options, on_ready, std::move(service)).run();
+  } catch (const std::exception& error) {
+    const std::string_view sentence = error.what();
+    if (report) {
+      [[maybe_unused]] const ssize_t written = ::write(report.get(), sentence.data(), sentence.size());
+    } else {
+      log(LogLevel::kError, sentence);
+    }
+  }
+  return exit_code;
+}
 
 int launcher_main(const std::vector<std::string>& arguments) {
   CommandLine command_line;

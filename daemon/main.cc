@@ -7,6 +7,7 @@
 #include "daemon/check_image.h"
 #include "daemon/launcher.h"
 #include "daemon/probe.h"
+#include "daemon/run.h"
 #include "daemon/server.h"
 #include "daemon/server_descriptors.h"
 
@@ -23,5 +24,7 @@ int main(int argc, char** argv) {
     return ztmpfs::server_main(arguments);
   if (!arguments.empty() && arguments.front().starts_with(ztmpfs::kProbeArgument)) return ztmpfs::probe_main(arguments);
   if (!arguments.empty() && arguments.front().starts_with(ztmpfs::kCheckArgument)) return ztmpfs::check_main(arguments);
+  if (!arguments.empty() && arguments.front() == "run")
+    return ztmpfs::run_main({arguments.begin() + 1, arguments.end()});
   return ztmpfs::launcher_main(arguments);
 }

@@ -148,6 +148,8 @@ UnmountResult unmount(const MountPoint& mountpoint, bool lazily) {
   return mountpoint.is_mounted() ? UnmountResult::kBusy : UnmountResult::kGone;
 }
 
+void detach_mount(const std::string& path) { unmount_path(path, true); }
+
 void raise_read_ahead(const MountPoint& mountpoint) {
   write_file("/sys/class/bdi/" + mountpoint.device + "/read_ahead_kb", kReadAheadKiB);
 }

@@ -46,6 +46,9 @@ enum class UnmountResult { kGone, kBusy };
 /// Never call it from a thread that serves.
 UnmountResult unmount(const MountPoint& mountpoint, bool lazily);
 
+/// Detaches what is on top at `path`, whosesoever it is, served or not, with all that is mounted below it.
+void detach_mount(const std::string& path);
+
 /// Lets the kernel read ahead further than its default of 128 KiB; does nothing where that is not permitted.
 void raise_read_ahead(const MountPoint& mountpoint);
 

@@ -31,6 +31,12 @@ void discard(BlockSlot& slot) {
   durable_store(slot.word, 0);
 }
 
+void note_peak(std::atomic<Bytes>& peak, Bytes now) {
+  Bytes before = peak.load(std::memory_order_relaxed);
+  while (before < now && !peak.compare_exchange_weak(before, now, std::memory_order_relaxed)) {
+  }
+}
+
 }  // namespace
 
 BlockStore::BlockStore(Region slots, Pool& pool, MemoryBudget& budget, StoreCodecs codecs, const Clock& clock,
@@ -149,7 +155,7 @@ void BlockStore::count(BlockMap& map, BlockWord before, const Cost& before_cost,
   const auto is_raw = [](BlockWord word) { return word.form() == BlockForm::kRaw; };
   const auto is = [](BlockWord word, BlockForm form) { return uint64_t(word.form() == form); };
   map.stored_bytes += after_cost.footprint + after_cost.promised - before_cost.footprint - before_cost.promised;
-  counters_.logical += logical(after) - logical(before);
+  note_peak(counters_.logical_max, counters_.logical += logical(after) - logical(before));
   counters_.sealed += bytes_if(after.is_sealed_object(), after_cost) - bytes_if(before.is_sealed_object(), before_cost);
   counters_.hot += bytes_if(is_raw(after), after_cost) - bytes_if(is_raw(before), before_cost);
   counters_.same += is(after, BlockForm::kSameFilled) - is(before, BlockForm::kSameFilled);
@@ -341,6 +347,7 @@ bool BlockStore::has_blocks_behind(OwnerId owner, uint64_t size) const {
 
 BlockStoreStats BlockStore::stats() const {
   return {.orig_data_size = counters_.logical,
+          .orig_data_max = counters_.logical_max,
           .compr_data_size = counters_.sealed,
           .hot_bytes = counters_.hot,
           .reserved_bytes = budget_.promised(),

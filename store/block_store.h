@@ -45,6 +45,7 @@ struct BlockStoreOptions {
 /// What the store holds, in zram's words where zram has the thing (zram.rst, mm_stat).
 struct BlockStoreStats {
   Bytes orig_data_size;   ///< bytes of all blocks, before compression; where more is reserved, that
+  Bytes orig_data_max;    ///< the most that was since this process attached
   Bytes compr_data_size;  ///< bytes of the sealed objects
   Bytes hot_bytes;        ///< memory of open (raw) objects
   Bytes reserved_bytes;   ///< promised by fallocate(2), on top of the memory in use
@@ -156,6 +157,7 @@ class BlockStore {
   };
   struct Counters {
     std::atomic<Bytes> logical = 0;
+    std::atomic<Bytes> logical_max = 0;
     std::atomic<Bytes> sealed = 0;
     std::atomic<Bytes> hot = 0;
     std::atomic<uint64_t> reserved_blocks = 0;
