@@ -6,6 +6,7 @@
 
 #include "daemon/check_image.h"
 #include "daemon/launcher.h"
+#include "daemon/mount_call.h"
 #include "daemon/probe.h"
 #include "daemon/run.h"
 #include "daemon/server.h"
@@ -24,6 +25,7 @@ int main(int argc, char** argv) {
     return ztmpfs::server_main(arguments);
   if (!arguments.empty() && arguments.front().starts_with(ztmpfs::kProbeArgument)) return ztmpfs::probe_main(arguments);
   if (!arguments.empty() && arguments.front().starts_with(ztmpfs::kCheckArgument)) return ztmpfs::check_main(arguments);
+  if (argc > 0 && ztmpfs::is_called_by_mount(argv[0])) return ztmpfs::mount_call_main(arguments);
   if (!arguments.empty() && arguments.front() == "run")
     return ztmpfs::run_main({arguments.begin() + 1, arguments.end()});
   return ztmpfs::launcher_main(arguments);
