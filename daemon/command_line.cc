@@ -39,6 +39,7 @@ Options for -o (also, one per line, in /etc/ztmpfs/NAME.toml; sizes take K, M, G
   ro rw suid nosuid dev nodev exec noexec atime noatime relatime strictatime diratime nodiratime lazytime sync async
   dirsync nosymfollow  as for every file system (default nosuid,nodev); x-* and what only fstab needs is ignored
   remount              change size, hot, psi and the flags of the mount that is on MOUNTPOINT
+  by_service           mount nothing: fail unless NAME is on MOUNTPOINT already
 
 Exit status: 0, 1 (failed, the reason is on stderr), 2 (wrong usage, nothing was mounted).)";
 
@@ -176,10 +177,13 @@ CommandLine parse_command_line(const std::vector<std::string>& words, const Surr
     throw UsageError(one_line(error.what()) + " (see ztmpfs --help)");
   }
   std::vector<Setting> given = settings_of(arguments.option_lists);
-  if (is_remount(given)) {
-    CommandLine command_line{.options = {}, .text_to_print = "", .remount = std::move(given)};
-    if (!arguments.mountpoint) throw UsageError("MOUNTPOINT is missing: that of the mount to be changed");
+  if (is_remount(given) || is_by_service(given)) {
+    if (!arguments.mountpoint) throw UsageError("MOUNTPOINT is missing: that of a mount that is there");
+    CommandLine command_line{.options = {}, .text_to_print = ""};
+    command_line.options.name = arguments.name;
     command_line.options.mountpoint = *arguments.mountpoint;
+    command_line.is_by_service = is_by_service(given);
+    if (!command_line.is_by_service) command_line.remount = std::move(given);
     return command_line;
   }
   Options options = resolve(arguments, read_config_of(arguments, surroundings), surroundings);

@@ -15,6 +15,7 @@ struct CommandLine {
   /// Not empty: of a mount that is there these are to be changed (`-o remount`); of the options only the mount point
   /// counts then.
   std::vector<Setting> remount{};
+  bool is_by_service = false;           ///< only see that it is mounted; of the options only name and mount point count
   std::vector<std::string> warnings{};  ///< sentences about the configuration
 };
 

@@ -1,6 +1,7 @@
 #include "daemon/launcher.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -84,6 +85,19 @@ int launch_in_background(const Options& options, ServiceProtocol service) {
   throw std::runtime_error(report.empty() ? "the background process ended before the mount was usable" : report);
 }
 
+// With mode 0755, whatever the umask of a service is: others are to get through.
+bool make_directories(const std::filesystem::path& path, std::error_code& error) {
+  std::filesystem::path part;
+  for (const std::filesystem::path& name : path.lexically_normal()) {
+    part /= name;
+    if (name.empty()) continue;  // behind a slash at the end
+    if (::mkdir(part.c_str(), 0755) == 0 && ::chmod(part.c_str(), 0755) == 0) continue;
+    error.assign(errno, std::generic_category());
+    if (error != std::errc::file_exists) return false;
+  }
+  return std::filesystem::is_directory(path, error);
+}
+
 // What the configuration says of it must hold, else it is the configuration that is wrong. A directory that is missing
 // is made, as systemd does for its mount units.
 std::string prepare_mountpoint(const Options& options) {
@@ -93,7 +107,7 @@ std::string prepare_mountpoint(const Options& options) {
   const auto table = read_mount_table();
   const bool is_there = find_mount(table, mountpoint_path(options.mountpoint)) != nullptr ||  // may not answer
                         std::filesystem::exists(options.mountpoint, error);
-  if (!is_there && !std::filesystem::create_directories(options.mountpoint, error) && error)
+  if (!is_there && !make_directories(options.mountpoint, error))
     throw UsageError(key + "cannot make this directory: " + error.message());
   try {
     return check_mountpoint(options.mountpoint);
@@ -146,6 +160,10 @@ int launcher_main(const std::vector<std::string>& arguments) {
   try {
     if (!command_line.remount.empty()) {
       remount(options.mountpoint, command_line.remount, Surroundings::current());
+      return EXIT_SUCCESS;
+    }
+    if (command_line.is_by_service) {
+      require_mounted(options.name, options.mountpoint);
       return EXIT_SUCCESS;
     }
     ServiceProtocol service = ServiceProtocol::from_environment();

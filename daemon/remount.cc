@@ -24,6 +24,7 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::string_view kRemount = "remount";
+constexpr std::string_view kByService = "by_service";
 // What the kernel shows of any FUSE mount; mount(8) passes it on.
 constexpr std::array<std::string_view, 4> kShownByKernel{"user_id", "group_id", "max_read", "blksize"};
 constexpr unsigned kBadRequest = 400;
@@ -83,6 +84,18 @@ void change_flags(const MountEntry& entry, const std::vector<Setting>& settings)
 
 bool is_remount(const std::vector<Setting>& settings) {
   return std::ranges::find(settings, kRemount, &Setting::key) != settings.end();
+}
+
+bool is_by_service(const std::vector<Setting>& settings) {
+  return std::ranges::find(settings, kByService, &Setting::key) != settings.end();
+}
+
+void require_mounted(const std::string& name, const std::string& mountpoint) {
+  const std::string path = mountpoint_path(mountpoint);
+  const auto table = read_mount_table();
+  if (find_mount(table, path) == nullptr || !serves(control_socket_path(runtime_dir(), name), path))
+    throw std::runtime_error("no service has mounted " + name + " on " + path + ": see systemctl status ztmpfs@" +
+                             name);
 }
 
 void remount(const std::string& mountpoint, const std::vector<Setting>& settings, const Surroundings& surroundings) {
