@@ -20,7 +20,8 @@ enum class ServerEnd : uint32_t {
 };
 
 /// What the holder and the servers of a mount tell each other, in the one page of the image that both map. Durable.
-/// All zeros is the beginning. Times are of the kernel's coarse monotonic clock (Clock::monotonic()).
+/// All zeros is the beginning. Times are of the kernel's monotonic clock; Clock::monotonic(), the coarse one, may be
+/// some milliseconds behind.
 struct SupervisionRecord {
   static constexpr size_t kSlotsMax = 32;
 

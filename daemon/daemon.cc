@@ -131,6 +131,7 @@ ControlSource Daemon::control_source() {
                 const auto uptime = clock_.monotonic() - std::chrono::milliseconds(supervision.mounted_at.load());
                 return ServerStats{.volume = volume_.stats(),
                                    .requests = fuse_->request_counts(),
+                                   .latencies = fuse_->latencies(),
                                    .forgets = fuse_->forgets(),
                                    .uptime = uptime,
                                    .server_restarts = supervision.server_restarts.load(),

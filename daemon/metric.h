@@ -15,6 +15,9 @@ enum class MetricType : uint8_t { kGauge, kCounter, kHistogram };
 /// "gauge", "counter" or "histogram".
 std::string_view to_string(MetricType type);
 
+/// As Prometheus reads it: 4096, 1.5, 1e-06. The shortest text that is this number; whole ones below 2^53 in digits.
+std::string format_number(double value);
+
 struct MetricLabel {
   std::string_view name;
   std::string value;  ///< any bytes

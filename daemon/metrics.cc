@@ -1,7 +1,12 @@
 #include "daemon/metrics.h"
 
 #include <algorithm>
+#include <array>
+#include <charconv>
+#include <chrono>
+#include <cmath>
 #include <optional>
+#include <string>
 #include <utility>
 
 namespace ztmpfs {
@@ -13,6 +18,8 @@ using enum MetricType;
 
 constexpr double kMillisecond = 0.001;
 
+double seconds(std::chrono::nanoseconds time) { return std::chrono::duration<double>(time).count(); }
+
 Samples mount_info(const ServerInfo& info, const ServerStats&) {
   return {{.labels = {{"mountpoint", info.mountpoint}, {"version", ZTMPFS_VERSION}}, .value = 1}};
 }
@@ -21,6 +28,23 @@ Samples requests(const ServerInfo&, const ServerStats& stats) {
   Samples samples;
   for (const auto& [opcode, count] : stats.requests)
     samples.push_back({.labels = {{"opcode", opcode}}, .value = double(count)});
+  return samples;
+}
+
+// Prometheus' buckets are cumulative: each counts what the ones before it count too.
+Samples durations(const ServerInfo&, const ServerStats& stats) {
+  Samples samples;
+  for (const auto& [opcode, latency] : stats.latencies) {
+    uint64_t count = 0;
+    for (size_t bucket = 0; bucket < LatencyHistogram::kBuckets; ++bucket) {
+      count += latency.counts[bucket];
+      std::string bound = "+Inf";
+      if (bucket < LatencyHistogram::kBounds) bound = format_number(seconds(LatencyHistogram::bound(bucket)));
+      samples.push_back({.labels = {{"opcode", opcode}, {"le", bound}}, .value = double(count), .suffix = "_bucket"});
+    }
+    samples.push_back({.labels = {{"opcode", opcode}}, .value = seconds(latency.sum), .suffix = "_sum"});
+    samples.push_back({.labels = {{"opcode", opcode}}, .value = double(count), .suffix = "_count"});
+  }
   return samples;
 }
 
@@ -272,6 +296,15 @@ constexpr Metric kMetrics[] = {
      .help = "FUSE requests answered since the mount, by opcode.",
      .samples = requests,
      .labels = "opcode"},
+    {.name = "ztmpfs_request_duration_seconds",
+     .type = kHistogram,
+     .unit = "seconds",
+     .stats_key = "latency.*",
+     .help =
+         "From the moment a request was read until its reply is handed to the kernel (FORGET: until it is executed); "
+         "since the server started. In stats as count, sum and estimates of two quantiles.",
+     .samples = durations,
+     .labels = "opcode"},
     {.name = "ztmpfs_psi_events_total",
      .type = kCounter,
      .unit = "",
@@ -409,6 +442,15 @@ std::string_view to_string(MetricType type) {
     case kHistogram: return "histogram";
   }
   return "untyped";
+}
+
+std::string format_number(double value) {
+  constexpr double kExact = 9007199254740992;  // 2^53: below it every whole number is a double
+  std::array<char, 32> digits{};
+  const bool is_whole = std::abs(value) < kExact && value == std::floor(value);
+  const auto end = is_whole ? std::to_chars(digits.begin(), digits.end(), int64_t(value)).ptr
+                            : std::to_chars(digits.begin(), digits.end(), value).ptr;
+  return {digits.begin(), end};
 }
 
 std::span<const Metric> metrics() { return kMetrics; }

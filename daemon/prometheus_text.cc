@@ -1,9 +1,6 @@
 #include "daemon/prometheus_text.h"
 
 #include <algorithm>
-#include <array>
-#include <charconv>
-#include <cmath>
 
 #include "daemon/metrics.h"
 
@@ -42,15 +39,6 @@ void append_value(std::string& out, std::string_view text) {
   }
 }
 
-void append_number(std::string& out, double value) {
-  constexpr double kExact = 9007199254740992;  // 2^53: below it every whole number is a double
-  std::array<char, 32> digits{};
-  const bool is_whole = std::abs(value) < kExact && value == std::floor(value);
-  const auto end = is_whole ? std::to_chars(digits.begin(), digits.end(), int64_t(value)).ptr
-                            : std::to_chars(digits.begin(), digits.end(), value).ptr;
-  out.append(digits.begin(), end);
-}
-
 void append_sample(std::string& out, std::string_view name, const std::string& mount, const MetricSample& sample) {
   out += name;
   out += sample.suffix;
@@ -65,7 +53,7 @@ void append_sample(std::string& out, std::string_view name, const std::string& m
     out += '"';
   }
   out += "} ";
-  append_number(out, sample.value);
+  out += format_number(sample.value);
   out += '\n';
 }
 

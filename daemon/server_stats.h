@@ -10,6 +10,7 @@
 
 #include "daemon/psi_watch.h"
 #include "fs/volume.h"
+#include "fuse/latency_histogram.h"
 
 namespace ztmpfs {
 
@@ -24,7 +25,8 @@ struct ServerInfo {
 /// The figures of one moment.
 struct ServerStats {
   VolumeStats volume;
-  std::map<std::string, uint64_t> requests;  ///< by opcode, answered since the mount
+  std::map<std::string, uint64_t> requests;           ///< by opcode, answered since the mount
+  std::map<std::string, LatencyHistogram> latencies;  ///< by opcode, of requests since the server started
   uint64_t forgets;
   std::chrono::milliseconds uptime;  ///< of the mount
   uint64_t server_restarts;

@@ -54,6 +54,17 @@ json::object psi_json(const std::vector<PsiWatchStats>& watches) {
   return {{"events", events}, {"last_event", std::move(last_event)}, {"sources", std::move(sources)}};
 }
 
+json::object latency_json(const std::map<std::string, LatencyHistogram>& latencies) {
+  const auto seconds = [](std::chrono::nanoseconds time) { return std::chrono::duration<double>(time).count(); };
+  json::object object;
+  for (const auto& [opcode, latency] : latencies)
+    object[opcode] = json::object{{"count", latency.count()},
+                                  {"sum_seconds", seconds(latency.sum)},
+                                  {"p50_seconds", seconds(latency.quantile(0.5))},
+                                  {"p99_seconds", seconds(latency.quantile(0.99))}};
+  return object;
+}
+
 json::object reclaim_json(const ReclaimStats& stats) {
   json::object freed;
   for (const auto& [shrinker, bytes] : stats.freed) freed[shrinker] = bytes;
@@ -90,6 +101,7 @@ json::object stats_json(const ServerInfo& info, const ServerStats& stats) {
   json::object requests;
   for (const auto& [opcode, count] : stats.requests) requests[opcode] = count;
   object["requests"] = std::move(requests);
+  object["latency"] = latency_json(stats.latencies);
   object["psi"] = psi_json(stats.psi);
   object["reclaim"] = reclaim_json(stats.volume.reclaim);
   object["classes"] = classes_json(stats.volume.classes);

@@ -220,7 +220,7 @@ void FuseServer::serve_with(Reader& reader) NO_THREAD_SAFETY_ANALYSIS {
       follower.release();
     } else {
       // A long request takes so long that a wake-up hardly matters, and CPUs that poll may slow it down.
-      awake_cpus_.note_request(AwakeCpus::Clock::now());
+      awake_cpus_.note_request(reader.began_at());
       follower.follow(reader.slot().header().pid);
     }
     reader.process(length);
@@ -229,6 +229,16 @@ void FuseServer::serve_with(Reader& reader) NO_THREAD_SAFETY_ANALYSIS {
 }
 
 std::map<std::string, uint64_t> FuseServer::request_counts() const { return ztmpfs::request_counts(slots_); }
+
+std::map<std::string, LatencyHistogram> FuseServer::latencies() const {
+  std::map<std::string, LatencyHistogram> latencies;
+  for (uint32_t index = 0; index < kOpcodeCount; ++index) {
+    LatencyHistogram histogram;
+    for (const auto& reader : readers_) reader->latencies().add_to(histogram, index);
+    if (histogram.count() != 0) latencies.emplace(counted_name(index), histogram);
+  }
+  return latencies;
+}
 
 uint64_t FuseServer::forgets() const { return forget_count(slots_); }
 

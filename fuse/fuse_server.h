@@ -10,6 +10,7 @@
 #include "base/mutex.h"
 #include "fs/volume.h"
 #include "fuse/awake_cpus.h"
+#include "fuse/latency_histogram.h"
 #include "fuse/negotiation.h"
 #include "fuse/notifier.h"
 #include "fuse/reader.h"
@@ -57,6 +58,9 @@ class FuseServer {
   /// Any thread, any time. See request_counts.h.
   std::map<std::string, uint64_t> request_counts() const;
   uint64_t forgets() const;
+  /// By opcode, from the moment a request was read until its reply is handed to the kernel, or, without a reply, until
+  /// it is executed. Of this server's requests alone. Any thread, any time.
+  std::map<std::string, LatencyHistogram> latencies() const;
 
   /// The inode's attributes changed without a request: for Volume::set_on_settled(). Any thread.
   void attributes_changed(uint64_t ino) { notifier_.attributes_changed(ino); }

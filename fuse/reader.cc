@@ -14,7 +14,6 @@
 #include <string>
 #include <system_error>
 
-#include "base/clock.h"
 #include "base/durable_store.h"
 #include "base/log.h"
 #include "fuse/operations.h"
@@ -170,7 +169,19 @@ size_t Reader::receive_next() {
   return 0;
 }
 
-void Reader::show_request() { started_at_.store(to_record(SystemClock().monotonic()), std::memory_order_relaxed); }
+// The steady clock is the monotonic one, so one look at it does for both.
+void Reader::show_request() {
+  began_at_ = std::chrono::steady_clock::now();
+  const auto since_boot = duration_cast<std::chrono::milliseconds>(began_at_.time_since_epoch());
+  started_at_.store(to_record(since_boot), std::memory_order_relaxed);
+}
+
+void Reader::note_answer() {
+  const uint32_t opcode = slot_.header().opcode;
+  count_request(slot_, opcode);
+  if (const auto index = counted_opcode(opcode))
+    latencies_.record(*index, std::chrono::steady_clock::now() - began_at_);
+}
 
 void Reader::process(size_t length) {
   const fuse_in_header& header = slot_.header();
@@ -208,7 +219,7 @@ void Reader::answer(size_t length, bool is_poisonous) {
       if (verdict == RequestVerdict::kServe && !is_poisonous && opcode != FUSE_INIT) execute(length);
       if (opcode_info(opcode)->answered && !has_replied_) reply_error(EIO);
     }
-    if (!has_replied_) count_request(slot_, opcode);
+    if (!has_replied_) note_answer();
     if (hooks_.after_reply) hooks_.after_reply(opcode);
   }
   // In this order: a request that is not in the slot any more has no outcome that counts.
@@ -247,7 +258,7 @@ ssize_t Reader::send(const iovec* parts, int count) {
   }
   has_replied_ = true;
   // Before the reply: who has it finds the request counted.
-  count_request(slot_, slot_.header().opcode);
+  note_answer();
   ssize_t sent = 0;
   do sent = ::writev(fd_, parts, count);
   while (sent < 0 && errno == EINTR);

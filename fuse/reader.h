@@ -4,6 +4,7 @@
 #include <sys/uio.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -14,6 +15,7 @@
 #include "base/image.h"
 #include "fs/filesystem.h"
 #include "fs/operation.h"
+#include "fuse/latency_recorder.h"
 #include "fuse/notifier.h"
 #include "fuse/request_check.h"
 #include "fuse/request_slot.h"
@@ -68,6 +70,10 @@ class Reader {
   void set_notifier(Notifier& notifier) { notifier_ = &notifier; }
 
   const RequestSlot& slot() const { return slot_; }
+  /// When the request in the slot was read.
+  std::chrono::steady_clock::time_point began_at() const { return began_at_; }
+  /// From then to the answer, of all requests that count (request_counts.h).
+  const LatencyRecorder& latencies() const { return latencies_; }
 
   // For the handlers (operations.cc).
   FileSystem& fs() const { return fs_; }
@@ -100,6 +106,8 @@ class Reader {
   void answer(size_t length, bool is_poisonous);
   void execute(size_t length);
   void reply_error(int error);
+  /// Counts the request in the slot and takes note of how long it took, once.
+  void note_answer();
   ssize_t send(const iovec* parts, int count);
 
   const Image& image_;
@@ -112,6 +120,8 @@ class Reader {
   int fd_;  // the session's duplicate
   Notifier* notifier_ = nullptr;
   std::optional<Operation> operation_;
+  std::chrono::steady_clock::time_point began_at_;
+  LatencyRecorder latencies_;
   pid_t thread_ = 0;                       // that receives
   std::atomic<pid_t> waiting_thread_ = 0;  // the same while it waits for a request, or is about to; else 0
   std::atomic<bool> is_stopped_ = false;

@@ -16,8 +16,7 @@ std::map<std::string, uint64_t> request_counts(std::span<const RequestSlot> slot
   for (uint32_t opcode = 0; opcode < kOpcodeCount; ++opcode) {
     uint64_t answered = 0;
     for (const RequestSlot& slot : slots) answered += slot.reader().answered[opcode].load(std::memory_order_relaxed);
-    const OpcodeInfo* info = opcode_info(opcode);
-    if (answered != 0) counts.emplace(info != nullptr ? info->name : "UNKNOWN", answered);
+    if (answered != 0) counts.emplace(counted_name(opcode), answered);
   }
   return counts;
 }
@@ -28,14 +27,24 @@ uint64_t forget_count(std::span<const RequestSlot> slots) {
   return forgets;
 }
 
-void count_request(const RequestSlot& slot, uint32_t opcode) {
-  if (opcode == FUSE_INIT || opcode == FUSE_DESTROY || opcode == FUSE_INTERRUPT) return;
+std::optional<uint32_t> counted_opcode(uint32_t opcode) {
+  if (opcode == FUSE_INIT || opcode == FUSE_DESTROY || opcode == FUSE_INTERRUPT) return {};
   const OpcodeInfo* info = opcode_info(opcode);
-  if (opcode == FUSE_FORGET || opcode == FUSE_BATCH_FORGET) {
-    increment(slot.reader().forgets);
-  } else if (info == nullptr || info->answered) {
-    increment(slot.reader().answered[info != nullptr ? opcode : 0]);
-  }
+  if (info == nullptr) return 0;
+  const bool is_forget = opcode == FUSE_FORGET || opcode == FUSE_BATCH_FORGET;
+  return info->answered || is_forget ? std::optional(opcode) : std::nullopt;
+}
+
+std::string counted_name(uint32_t index) {
+  const OpcodeInfo* info = opcode_info(index);
+  return std::string(info != nullptr ? info->name : "UNKNOWN");
+}
+
+void count_request(const RequestSlot& slot, uint32_t opcode) {
+  const auto index = counted_opcode(opcode);
+  if (!index) return;
+  const bool is_forget = opcode == FUSE_FORGET || opcode == FUSE_BATCH_FORGET;
+  increment(is_forget ? slot.reader().forgets : slot.reader().answered[*index]);
 }
 
 }  // namespace ztmpfs

@@ -10,15 +10,16 @@ namespace {
 
 constexpr const char* kIntroduction = R"(# Metrics
 
-What `ztmpfsctl metrics` and `GET /metrics` on a mount's control socket tell, in Prometheus' text format 0.0.4, and where
-`ztmpfsctl stats --json` shows the same. How to collect them: [monitoring.md](monitoring.md).
+What `ztmpfsctl metrics` and `GET /metrics` on a mount's control socket tell, in Prometheus' text format 0.0.4, and
+where `ztmpfsctl stats --json` shows the same. How to collect them: [monitoring.md](monitoring.md).
 
-This page is made from the table in `daemon/metrics.cc` (`ztmpfs_metrics_document > docs/metrics.md`), and a test compares them. Names, labels
-and keys are an interface: they stay.
+This page is made from the table in `daemon/metrics.cc` (`ztmpfs_metrics_document > docs/metrics.md`), and a test
+compares them. Names, labels and keys are an interface: they stay.
 
-Every metric has the label `mount`, the mount's name; the column "labels" has the others. A metric without a value is left out
-(no source of memory pressure has told of any yet, an opcode was never seen). Counters begin at zero with the mount, or with
-the server where the table says so: the mount goes on when its server is replaced, and Prometheus takes the step back for what it is.
+Every metric has the label `mount`, the mount's name; the column "labels" has the others. A metric without a value is
+left out (no source of memory pressure has told of any yet, an opcode was never seen). Counters begin at zero with the
+mount, or with the server where the table says so: the mount goes on when its server is replaced, and Prometheus takes
+the step back for what it is.
 
 | metric | type | labels | key of `stats` | what it tells |
 |---|---|---|---|---|

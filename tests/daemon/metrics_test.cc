@@ -27,7 +27,7 @@ using testing::IsEmpty;
 using Names = std::set<std::string, std::less<>>;
 
 // Objects whose keys are data.
-bool is_map(const std::string& path) { return path == "requests" || path == "reclaim.freed"; }
+bool is_map(const std::string& path) { return path == "requests" || path == "latency" || path == "reclaim.freed"; }
 
 Names keys_of_the_table() {
   Names keys;
@@ -91,13 +91,20 @@ TEST(Metrics, LabelsAreThoseOfTheTable) {
   for (const Metric& metric : metrics()) {
     Names& names = labels[std::string(metric.name)];
     names.emplace("mount");
+    if (metric.type == MetricType::kHistogram) names.emplace("le");
     std::istringstream list{std::string(metric.labels)};
     for (std::string name; list >> name;) names.insert(name.substr(0, name.find(',')));
   }
   for (const Exposition::Sample& sample : exposition.samples) {
     Names names;
     for (const auto& [name, value] : sample.labels) names.insert(name);
-    EXPECT_EQ(names, labels[sample.name]) << sample.name;
+    std::string name = sample.name;
+    for (const char* suffix : {"_bucket", "_sum", "_count"}) {
+      if (!name.ends_with(suffix)) continue;
+      if (suffix != std::string("_bucket")) names.emplace("le");
+      name.resize(name.rfind('_'));
+    }
+    EXPECT_EQ(names, labels[name]) << sample.name;
     EXPECT_EQ(sample.labels.at("mount"), "build");
   }
 }
@@ -111,6 +118,15 @@ TEST(Metrics, ValuesAreThoseOfStatsInBaseUnits) {
   EXPECT_EQ(exposition.value("ztmpfs_compacted_bytes_total"), 3 * 4096);
   EXPECT_EQ(exposition.value("ztmpfs_files"), 10);
   EXPECT_EQ(exposition.value("ztmpfs_requests_total", {{"opcode", "WRITE"}}), 7);
+  const auto bucket = [&](const char* bound) {
+    return exposition.value("ztmpfs_request_duration_seconds_bucket", {{"opcode", "WRITE"}, {"le", bound}});
+  };
+  EXPECT_EQ(bucket("5e-06"), 0);
+  EXPECT_EQ(bucket("1e-05"), 6);
+  EXPECT_EQ(bucket("10"), 6);
+  EXPECT_EQ(bucket("+Inf"), 7);
+  EXPECT_EQ(exposition.value("ztmpfs_request_duration_seconds_count", {{"opcode", "WRITE"}}), 7);
+  EXPECT_EQ(exposition.value("ztmpfs_request_duration_seconds_sum", {{"opcode", "WRITE"}}), 12);
   const std::map<std::string, std::string> some{{"path", "/proc/pressure/memory"}, {"level", "some"}};
   EXPECT_EQ(exposition.value("ztmpfs_psi_events_total", some), 2);
   EXPECT_EQ(exposition.value("ztmpfs_psi_since_event_seconds", some), 1.5);

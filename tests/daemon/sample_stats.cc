@@ -34,6 +34,9 @@ ServerStats sample_stats() {
   stats.volume.files = 12;  // inodes
   stats.volume.directories = 2;
   stats.requests = {{"LOOKUP", 12}, {"WRITE", 7}};
+  stats.latencies["WRITE"].counts[3] = 6;
+  stats.latencies["WRITE"].counts[LatencyHistogram::kBounds] = 1;  // longer than all bounds
+  stats.latencies["WRITE"].sum = std::chrono::milliseconds(12'000);
   stats.forgets = 2;
   stats.uptime = std::chrono::seconds(99);
   stats.server_restarts = 5;
