@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 
 _ztmpfsctl_general='--json --help --version'
-_ztmpfsctl_commands='list stats top compact shrink set upgrade forget check estimate'
+_ztmpfsctl_commands='list stats metrics top compact shrink set upgrade reload forget check estimate'
 
 # The options of a command.
 _ztmpfsctl_options() {
