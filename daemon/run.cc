@@ -38,6 +38,7 @@
 #include <utility>
 
 #include "base/unique_fd.h"
+#include "daemon/copy_out.h"
 #include "daemon/descendants.h"
 #include "daemon/options.h"
 #include "daemon/run_guard.h"
@@ -110,12 +111,13 @@ std::optional<Ending> receive_ending(int socket) {
 }
 
 // In the place of a guard that was killed: all that it had are our children now.
-Ending clean_up_after_guard(const RunPlace& place, int status) {
+Ending clean_up_after_guard(const RunPlace& place, const CopyOut& results, int status) {
   const auto reap = [] {
     while (::waitpid(-1, nullptr, WNOHANG) > 0) {
     }
   };
   end_descendants(0, kRunGrace, kRunGrace + kRunPatience, reap);
+  results.remove_remains();
   place.remove();
   const std::string how = WIFSIGNALED(status) ? "was killed by signal " + std::to_string(WTERMSIG(status))
                                               : "ended with exit code " + std::to_string(WEXITSTATUS(status));
@@ -125,6 +127,7 @@ Ending clean_up_after_guard(const RunPlace& place, int status) {
 Ending run(const RunRequest& request) {
   const RunPlace place = RunPlace::choose();
   const Options options = run_mount_options(request, place.name(), place.mountpoint());
+  const CopyOut results(request, place.name());
   InheritedSignals inherited;
   const UniqueFd signals = receive_signals(inherited);
   std::array<int, 2> ends{};
@@ -137,13 +140,13 @@ Ending run(const RunRequest& request) {
   if (guard < 0) throw std::system_error(errno, std::generic_category(), "cannot start a process");
   if (guard == 0) {
     ours.reset();
-    RunGuard(request, place, options, inherited, std::move(theirs)).run();
+    RunGuard(request, place, options, results, inherited, std::move(theirs)).run();
     ::_exit(EXIT_SUCCESS);
   }
   theirs.reset();
   const int status = follow(guard, ours.get(), signals.get());
   auto ending = receive_ending(ours.get());
-  return ending ? *ending : clean_up_after_guard(place, status);
+  return ending ? *ending : clean_up_after_guard(place, results, status);
 }
 
 std::string describe(const RunResult& result) {

@@ -3,8 +3,10 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -17,7 +19,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <exception>
-#include <filesystem>
 #include <iostream>
 #include <stdexcept>
 #include <system_error>
@@ -31,6 +32,7 @@
 #include "daemon/launcher.h"
 #include "daemon/server_descriptors.h"
 #include "daemon/service_protocol.h"
+#include "daemon/tree_copy.h"
 
 namespace ztmpfs {
 
@@ -117,13 +119,22 @@ void make_directory(const std::string& path, mode_t mode) {
     throw std::runtime_error("cannot make " + path + ": " + std::strerror(errno));
 }
 
+// A copy has two directories open per level.
+void allow_many_files() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 }  // namespace
 
-RunGuard::RunGuard(const RunRequest& request, const RunPlace& place, const Options& options,
+RunGuard::RunGuard(const RunRequest& request, const RunPlace& place, const Options& options, const CopyOut& results,
                    const InheritedSignals& signals, UniqueFd front)
     : request_(request),
       place_(place),
       options_(options),
+      results_(results),
       inherited_(signals),
       group_(::getpgrp()),
       front_(std::move(front)) {
@@ -134,7 +145,7 @@ RunGuard::RunGuard(const RunRequest& request, const RunPlace& place, const Optio
 void RunGuard::run() {
   std::string text;
   try {
-    serve();
+    text = serve();
   } catch (const Stopped& stopped) {
     result_.kind = RunResult::Kind::kStopped;
     result_.status = stopped.signal;
@@ -151,19 +162,31 @@ void RunGuard::run() {
   answer(text.empty() || left.empty() ? text + left : text + "; " + left);
 }
 
-void RunGuard::serve() {
+// Returns what is to be said, although the command has had its way.
+std::string RunGuard::serve() {
   start_command();
   leave_group();
   place_.remove_abandoned();
   start_holder(place_.make(options_.allow_other));
   perform([this] {
-    make_first_open(place_.mountpoint());
-    make_directory(place_.temporary(), 01777);
-    make_directory(place_.work(), 0777);
+    prepare();
     return std::string();
   });
   run_command();
   ask_for_figures();
+  return copy_out();
+}
+
+// In a step.
+void RunGuard::prepare() const {
+  make_first_open(place_.mountpoint());
+  make_directory(place_.temporary(), 01777);
+  if (request_.copy_in.empty()) return make_directory(place_.work(), 0777);
+  allow_many_files();
+  struct stat status{};
+  if (::stat(place_.mountpoint().c_str(), &status) < 0)
+    throw std::runtime_error("cannot look at " + place_.mountpoint() + ": " + std::strerror(errno));
+  TreeCopy(status.st_dev).copy(request_.copy_in, place_.work());
 }
 
 // Now, as long as we are in the process group where the terminal wants it; it waits for its turn.
@@ -264,6 +287,24 @@ void RunGuard::ask_for_figures() {
   }
 }
 
+// The command's own failure is the more important one.
+std::string RunGuard::copy_out() {
+  const bool has_failed = result_.status != 0;
+  if (!results_.is_needed(has_failed)) return {};
+  phase_ = Phase::kAbort;
+  try {
+    perform([&] {
+      allow_many_files();
+      results_.copy(place_.work(), has_failed);
+      return std::string();
+    });
+  } catch (const std::exception& error) {
+    if (!has_failed) throw;
+    return error.what();
+  }
+  return {};
+}
+
 // What is left to say; empty if nothing is left.
 std::string RunGuard::clean_up() {
   const auto reap_all = [this] { reap(); };
@@ -277,6 +318,7 @@ std::string RunGuard::clean_up() {
     reap();
   }
   const std::vector<pid_t> left = end_descendants(0, std::chrono::milliseconds(0), kRunPatience, reap_all);
+  results_.remove_remains();
   std::string text;
   for (const pid_t pid : left) text += (text.empty() ? "still running: " : ", ") + std::to_string(pid);
   if (!place_.remove()) text += (text.empty() ? "" : "; ") + place_.directory() + " cannot be removed";

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "base/unique_fd.h"
+#include "daemon/copy_out.h"
 #include "daemon/options.h"
 #include "daemon/run_place.h"
 #include "daemon/run_protocol.h"
@@ -22,8 +23,8 @@ class RunGuard {
  public:
   /// In a process that was forked for it, which becomes a subreaper and the leader of a session; the command stays in
   /// the process group in which it is constructed. `front` is the socket (SOCK_SEQPACKET) to the front process.
-  RunGuard(const RunRequest& request, const RunPlace& place, const Options& options, const InheritedSignals& signals,
-           UniqueFd front);
+  RunGuard(const RunRequest& request, const RunPlace& place, const Options& options, const CopyOut& results,
+           const InheritedSignals& signals, UniqueFd front);
 
   /// Runs the command, and cleans up; tells the front process how that was, if it is still there.
   void run();
@@ -41,12 +42,13 @@ class RunGuard {
   void start_command();
   [[noreturn]] void become_command(int go) const;
   void leave_group();
-  void serve();
+  std::string serve();
+  void prepare() const;
   void start_holder(UniqueFd lock);
   [[noreturn]] void become_holder(UniqueFd lock, UniqueFd report);
   void run_command();
   void ask_for_figures();
-  void copy_out();
+  std::string copy_out();
   std::string clean_up();
 
   std::string perform(const std::function<std::string()>& step, std::optional<std::chrono::milliseconds> patience = {});
@@ -60,6 +62,7 @@ class RunGuard {
   const RunRequest& request_;
   const RunPlace& place_;
   const Options& options_;
+  const CopyOut& results_;
   const InheritedSignals& inherited_;
   const pid_t group_;  // the front process's and the command's
   UniqueFd front_;

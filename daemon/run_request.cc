@@ -59,17 +59,29 @@ void check_source(const std::string& path) {
     throw UsageError("--copy-out '" + path + "' is not a path below the work directory");
 }
 
+std::string without_slash(std::filesystem::path path) {
+  path = path.lexically_normal();
+  return (path.has_relative_path() && path.filename().empty() ? path.parent_path() : path).string();
+}
+
 RunRequest::Result parse_result(const std::string& text, bool always) {
   const size_t colon = text.find(':');
-  const std::string source = text.substr(0, colon);
-  check_source(source);
+  check_source(text.substr(0, colon));
+  const std::string source = without_slash(text.substr(0, colon));
   std::filesystem::path destination = colon == std::string::npos ? source : text.substr(colon + 1);
   if (destination.empty()) throw UsageError("--copy-out '" + text + "' names no destination");
   // "DIR/" is below DIR under the same name.
-  if (destination.filename().empty()) destination /= std::filesystem::path(source).lexically_normal().filename();
-  destination = std::filesystem::absolute(destination).lexically_normal();
-  if (destination.filename().empty()) destination = destination.parent_path();
-  return {source, destination.string(), always};
+  if (destination.filename().empty()) destination /= std::filesystem::path(source).filename();
+  return {source, without_slash(std::filesystem::absolute(destination)), always};
+}
+
+std::string source_directory(const std::string& path) {
+  std::error_code error;
+  const std::filesystem::path directory = std::filesystem::canonical(path, error);
+  if (!error && !std::filesystem::is_directory(directory, error) && !error)
+    error = std::make_error_code(std::errc::not_a_directory);
+  if (error) throw UsageError("--copy-in " + path + ": " + error.message());
+  return directory.string();
 }
 
 void take(RunRequest& request, int choice, const char* value) {
@@ -79,8 +91,7 @@ void take(RunRequest& request, int choice, const char* value) {
     case 'h': request.text_to_print = kHelp; return;
     case kCopyIn:
       if (!request.copy_in.empty()) throw UsageError("--copy-in can be given only once");
-      request.copy_in = value;
-      if (request.copy_in.empty()) throw UsageError("--copy-in names no directory");
+      request.copy_in = source_directory(value);
       return;
     case kCopyOut: return request.copy_out.push_back(parse_result(value, false));
     case kCopyOutAlways: return request.copy_out.push_back(parse_result(value, true));

@@ -1,0 +1,115 @@
+#include "daemon/copy_out.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <ranges>
+#include <stdexcept>
+#include <string_view>
+#include <system_error>
+
+#include "daemon/tree_copy.h"
+
+namespace ztmpfs {
+
+namespace {
+
+namespace filesystem = std::filesystem;
+
+[[noreturn]] void fail(const std::string& what) { throw std::runtime_error(what + ": " + std::strerror(errno)); }
+
+bool is_directory(const std::string& path) {
+  std::error_code error;
+  return filesystem::is_directory(filesystem::symlink_status(path, error));
+}
+
+// Outermost first.
+std::vector<std::string> missing_parents_of(const std::string& path) {
+  std::vector<std::string> missing;
+  std::error_code error;
+  for (filesystem::path parent = filesystem::path(path).parent_path();
+       !filesystem::exists(parent, error) && parent != parent.parent_path(); parent = parent.parent_path())
+    missing.insert(missing.begin(), parent.string());
+  return missing;
+}
+
+bool is_at_or_above(const std::string& directory, const std::string& path) {
+  return path == directory || directory == "/" || path.starts_with(directory + "/");
+}
+
+}  // namespace
+
+CopyOut::CopyOut(const RunRequest& request, const std::string& name) : replaces_(request.replace) {
+  for (const RunRequest::Result& wanted : request.copy_out) {
+    const filesystem::path parent = filesystem::path(wanted.destination).parent_path();
+    const std::string aside = ".ztmpfs-" + name + "." + std::to_string(results_.size());
+    results_.push_back({wanted, (parent / aside).string(), missing_parents_of(wanted.destination)});
+    check(results_.back());
+  }
+}
+
+void CopyOut::check(const Result& result) const {
+  const std::string& destination = result.wanted.destination;
+  const auto is_same = [&](const Result& other) { return other.wanted.destination == destination; };
+  if (std::ranges::count_if(results_, is_same) > 1)
+    throw std::runtime_error("--copy-out has two results for " + destination);
+  const std::string parent = result.missing_parents.empty()
+                                 ? filesystem::path(destination).parent_path().string()
+                                 : filesystem::path(result.missing_parents.front()).parent_path().string();
+  if (::access((parent + "/.").c_str(), W_OK | X_OK) < 0)
+    fail("--copy-out cannot make " + destination + " in " + parent);
+  if (!is_directory(destination)) return;
+  if (!replaces_) throw std::runtime_error(destination + " is there already: --replace lets --copy-out replace it");
+  if (is_at_or_above(filesystem::canonical(destination).string(), filesystem::current_path().string()))
+    throw std::runtime_error("--copy-out cannot replace " + destination + ": this is where ztmpfs run was called");
+}
+
+bool CopyOut::is_needed(bool has_failed) const {
+  return std::ranges::any_of(results_, [&](const Result& result) { return !has_failed || result.wanted.always; });
+}
+
+void CopyOut::copy(const std::string& work, bool has_failed) const {
+  std::vector<const Result*> wanted;
+  for (const Result& result : results_)
+    if (!has_failed || result.wanted.always) wanted.push_back(&result);
+  for (const Result* result : wanted) copy_aside(*result, work);
+  for (const Result* result : wanted) publish(*result);
+}
+
+// A symbolic link that is named by the user is followed.
+void CopyOut::copy_aside(const Result& result, const std::string& work) const {
+  std::error_code error;
+  const filesystem::path source = filesystem::canonical(work + "/" + result.wanted.source, error);
+  if (error) throw std::runtime_error("--copy-out " + result.wanted.source + ": " + error.message());
+  for (const std::string& parent : result.missing_parents)
+    if (::mkdir(parent.c_str(), 0777) < 0 && errno != EEXIST) fail("cannot make " + parent);
+  TreeCopy().copy(source.string(), result.aside);
+}
+
+void CopyOut::publish(const Result& result) const {
+  const std::string& destination = result.wanted.destination;
+  const std::string sentence = "cannot put the result in place of " + destination;
+  if (!replaces_ || !is_directory(destination) || !is_directory(result.aside)) {
+    if (::rename(result.aside.c_str(), destination.c_str()) < 0) fail(sentence);
+    return;
+  }
+  if (::renameat2(AT_FDCWD, result.aside.c_str(), AT_FDCWD, destination.c_str(), RENAME_EXCHANGE) < 0) fail(sentence);
+  std::error_code error;
+  filesystem::remove_all(result.aside, error);  // what was there before
+}
+
+void CopyOut::remove_remains() const noexcept {
+  std::error_code error;
+  for (const Result& result : results_) {
+    filesystem::remove_all(result.aside, error);
+    for (const std::string& parent : std::views::reverse(result.missing_parents)) ::rmdir(parent.c_str());
+  }
+}
+
+}  // namespace ztmpfs
