@@ -16,7 +16,7 @@ import unittest
 HERE = os.path.dirname(os.path.realpath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 GOLDEN = os.path.join(HERE, "contents.txt")
-PATIENCE = 120
+PATIENCE = 300
 SKIPPED = 77
 build = ""
 
@@ -186,8 +186,10 @@ def main():
         print(f"skipped: there is no {missing[0]} here (scripts/deps package)")
         sys.exit(SKIPPED)
     if sys.argv[1:] == ["--accept"]:
-        with tempfile.TemporaryDirectory() as directory, open(GOLDEN, "w", encoding="utf-8") as file:
-            file.write(contents_of(pack(directory)))
+        with tempfile.TemporaryDirectory() as directory:
+            contents = contents_of(pack(directory))
+        with open(GOLDEN, "w", encoding="utf-8") as file:
+            file.write(contents)
         return
     unittest.main(verbosity=2)
 
