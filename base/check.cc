@@ -1,12 +1,17 @@
 #include "base/check.h"
 
+#include <syslog.h>
+
 #include <cstdio>
 #include <cstdlib>
+
+#include "base/journal_client.h"
 
 namespace ztmpfs {
 
 void check_failed(const char* file, int line, const char* condition, const char* reason) {
-  std::fprintf(stderr, "ztmpfs: %s:%d: broken invariant: %s (%s)\n", file, line, reason, condition);
+  std::fprintf(stderr, "%sztmpfs: %s:%d: broken invariant: %s (%s)\n", journal_prefix(LOG_CRIT).data(), file, line,
+               reason, condition);
   std::abort();
 }
 

@@ -3,12 +3,14 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include <array>
 #include <bit>
 #include <cerrno>
 #include <charconv>
 #include <cstdint>
+#include <cstdlib>
 #include <initializer_list>
 
 #include "base/unix_address.h"
@@ -81,6 +83,16 @@ bool is_journal_stream(int fd, std::string_view stream) {
   if (second.ec != std::errc{} || second.ptr != end) return false;
   struct stat status{};
   return ::fstat(fd, &status) == 0 && status.st_dev == device && status.st_ino == inode;
+}
+
+bool is_stderr_journal() {
+  const char* stream = std::getenv("JOURNAL_STREAM");
+  return stream != nullptr && is_journal_stream(STDERR_FILENO, stream);
+}
+
+std::string_view journal_prefix(int priority) {
+  constexpr std::array<std::string_view, 8> kPrefixes{"<0>", "<1>", "<2>", "<3>", "<4>", "<5>", "<6>", "<7>"};
+  return is_stderr_journal() ? kPrefixes[size_t(priority)] : "";
 }
 
 JournalClient::JournalClient(const std::string& socket_path)

@@ -15,6 +15,13 @@ inline constexpr const char* kJournalSocket = "/run/systemd/journal/socket";
 /// Whether what is written to `fd` goes to the journal: `stream` is $JOURNAL_STREAM, "DEVICE:INODE" (systemd.exec(5)).
 bool is_journal_stream(int fd, std::string_view stream);
 
+/// Whether stderr does, as the environment has it.
+bool is_stderr_journal();
+
+/// What goes in front of a line to stderr so that the journal knows its priority: "<3>" (sd-daemon(3)), nothing
+/// elsewhere. `priority` as in JournalRecord.
+std::string_view journal_prefix(int priority);
+
 /// One entry of the journal.
 struct JournalRecord {
   int priority;            ///< as of syslog(3): 3 error, 4 warning, 6 info, 7 debug

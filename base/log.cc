@@ -3,10 +3,8 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/sinks/syslog_sink.h>
 #include <spdlog/spdlog.h>
-#include <unistd.h>
 
 #include <chrono>
-#include <cstdlib>
 #include <map>
 #include <memory>
 #include <utility>
@@ -59,9 +57,7 @@ class JournalSink final : public spdlog::sinks::sink {
 };
 
 std::shared_ptr<spdlog::sinks::sink> line_sink(const std::string& name, const std::string& journal_socket) {
-  const char* stream = std::getenv("JOURNAL_STREAM");
-  if (stream != nullptr && is_journal_stream(STDERR_FILENO, stream))
-    return std::make_shared<JournalSink>(journal_socket, name);
+  if (is_stderr_journal()) return std::make_shared<JournalSink>(journal_socket, name);
   return std::make_shared<spdlog::sinks::stderr_sink_mt>();
 }
 

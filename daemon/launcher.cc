@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <syslog.h>
 #include <unistd.h>
 
 #include <array>
@@ -15,6 +16,7 @@
 #include <system_error>
 #include <utility>
 
+#include "base/journal_client.h"
 #include "base/log.h"
 #include "base/mountpoint_path.h"
 #include "base/unique_fd.h"
@@ -32,7 +34,7 @@ namespace {
 constexpr int kExitUsage = 2;
 
 int fail_with(const std::exception& error, int exit_code) {
-  std::cerr << "ztmpfs: " << error.what() << std::endl;
+  std::cerr << journal_prefix(LOG_ERR) << "ztmpfs: " << error.what() << std::endl;
   return exit_code;
 }
 
@@ -151,7 +153,8 @@ int launcher_main(const std::vector<std::string>& arguments) {
     // A service manager that keeps contents for us must not take it for hopeless (RestartPreventExitStatus=).
     return fail_with(error, std::getenv("LISTEN_FDS") != nullptr ? EXIT_FAILURE : kExitUsage);
   }
-  for (const std::string& warning : command_line.warnings) std::cerr << "ztmpfs: warning: " << warning << std::endl;
+  for (const std::string& warning : command_line.warnings)
+    std::cerr << journal_prefix(LOG_WARNING) << "ztmpfs: warning: " << warning << std::endl;
   if (!command_line.text_to_print.empty()) {
     std::cout << command_line.text_to_print << std::flush;
     return EXIT_SUCCESS;

@@ -196,6 +196,13 @@ TEST_F(Journal, LinesThatAreTooLongGoToStderr) {
   EXPECT_EQ(stderr_text(), "ztmpfs build: info: " + text + "\n");
 }
 
+TEST_F(Journal, OtherLinesOnStderrHaveAPriorityToo) {
+  open_as_service();
+  EXPECT_EQ(journal_prefix(3), "<3>");
+  ::unsetenv("JOURNAL_STREAM");
+  EXPECT_EQ(journal_prefix(3), "");
+}
+
 // Else a daemon would wait for a journal that waits for it.
 TEST_F(Journal, ThatDoesNotReadIsNotWaitedFor) {
   open_as_service();
