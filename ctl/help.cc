@@ -29,7 +29,8 @@ void print_options(std::ostream& out, std::span<const CommandOption> options) {
 
 std::string usage_line(const Command& command) {
   std::string text = "ztmpfsctl [--json] " + std::string(command.name);
-  for (const CommandOption& option : command.options) text += " [" + left_side(option) + "]";
+  for (const CommandOption& option : command.options)
+    text += " [" + std::string(option.name) + (option.value.empty() ? "" : " ") + std::string(option.value) + "]";
   if (command.takes_target) text += command.name == "forget" ? " NAME" : " [NAME|MOUNTPOINT]";
   if (!command.argument.empty()) text += " " + std::string(command.argument);
   return text;

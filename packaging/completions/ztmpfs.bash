@@ -1,7 +1,7 @@
 # bash completion for ztmpfs(8). Installed as /usr/share/bash-completion/completions/ztmpfs.
 # shellcheck shell=bash
 
-_ztmpfs_general='-f --foreground -o -h --help -V --version'
+_ztmpfs_general='-f --foreground -o --check-config --config-dir -h --help -V --version'
 _ztmpfs_run='-o --copy-in --copy-out --copy-out-always --replace -q --quiet -h --help'
 # Of -o: with a value, without one, and those of mount(8).
 _ztmpfs_value_options='size logical hot block codec mode uid gid psi hang fsname subtype'
@@ -84,7 +84,7 @@ _ztmpfs() {
   previous="${words[-2]}"
   for ((at = 1; at < ${#words[@]} - 1; ++at)); do
     word="${words[at]}"
-    [[ "$word" != -* && "${words[at - 1]}" != -o ]] && names=$((names + 1))
+    [[ "$word" != -* && "${words[at - 1]}" != -o && "${words[at - 1]}" != --config-dir ]] && names=$((names + 1))
   done
 
   COMPREPLY=()
@@ -92,6 +92,9 @@ _ztmpfs() {
     _ztmpfs_run_command "${words[@]}"
   elif [[ "$previous" == -o ]]; then
     _ztmpfs_option_list "$current"
+  elif [[ "$previous" == --config-dir ]]; then
+    compopt -o filenames
+    mapfile -t COMPREPLY < <(compgen -d -- "$current")
   elif [[ "$current" == -* ]]; then
     mapfile -t COMPREPLY < <(compgen -W "$_ztmpfs_general" -- "$current")
   elif ((names == 0)); then

@@ -7,10 +7,14 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <map>
+#include <set>
 #include <sstream>
 
+#include "ctl/arguments.h"
 #include "ctl/commands.h"
 #include "ctl/control_client.h"
+#include "ctl/help.h"
 #include "ctl/metrics_text.h"
 #include "tests/ctl/ctl_rig.h"
 
@@ -350,12 +354,102 @@ TEST_F(Ztmpfsctl, HelpNamesEveryCommandAndOption) {
   EXPECT_THAT(run({"--version"}).out, StartsWith("ztmpfsctl 0."));
 }
 
-TEST(ZtmpfsctlDocumentation, ManPageNamesEveryCommandAndKey) {
+// The man page, cut into what stands below its headings of the second level.
+std::map<std::string, std::string> man_page_sections() {
   std::ifstream file(ZTMPFS_SOURCE_DIR "/docs/ztmpfsctl.1.md");
-  const std::string page{std::istreambuf_iterator<char>(file), {}};
-  for (const Command& command : commands()) EXPECT_THAT(page, HasSubstr("\n`" + std::string(command.name)));
+  std::map<std::string, std::string> sections;
+  std::string heading;
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with("## "))
+      heading = line.substr(3);
+    else
+      sections[heading] += line + "\n";
+  }
+  return sections;
+}
+
+// What a section explains, by term: "`term`", and below it ": text".
+std::map<std::string, std::string> entries_of(const std::string& section) {
+  std::istringstream lines(section);
+  std::map<std::string, std::string> entries;
+  std::string term;
+  std::string before;
+  for (std::string line; std::getline(lines, line); before = line) {
+    if (line.starts_with(": ")) {
+      term = before;
+      EXPECT_EQ(term.front(), '`') << term;
+    }
+    if (!term.empty() && !line.starts_with('`')) entries[term] += line + "\n";
+  }
+  return entries;
+}
+
+std::string without_program(const std::string& usage) {
+  return usage.substr(std::string("ztmpfsctl [--json] ").size());
+}
+
+TEST(ZtmpfsctlDocumentation, SynopsisIsTheUsageOfEachCommand) {
+  std::string expected = "\n";
+  for (const Command& command : commands()) expected += "    " + usage_line(command) + "\n";
+  EXPECT_EQ(man_page_sections().at("Synopsis"), expected + "\n");
+}
+
+TEST(ZtmpfsctlDocumentation, ManPageExplainsEachCommandWithItsOptionsAndNoOther) {
+  const auto entries = entries_of(man_page_sections().at("Commands"));
+  EXPECT_EQ(entries.size(), commands().size());
+  for (const Command& command : commands()) {
+    const auto entry = entries.find("`" + without_program(usage_line(command)) + "`");
+    ASSERT_NE(entry, entries.end()) << usage_line(command);
+    for (const CommandOption& option : command.options) {
+      EXPECT_THAT(entry->second, HasSubstr("`" + std::string(option.name) + "`")) << command.name;
+      if (option.short_name.empty()) continue;
+      EXPECT_THAT(entry->second, HasSubstr("`" + std::string(option.short_name) + "`")) << command.name;
+    }
+  }
+}
+
+TEST(ZtmpfsctlDocumentation, ManPageExplainsTheGeneralOptionsAndNoOther) {
+  const auto entries = entries_of(man_page_sections().at("Options"));
+  EXPECT_EQ(entries.size(), general_options().size());
+  for (const CommandOption& option : general_options()) {
+    const std::string short_name = option.short_name.empty() ? "" : "`" + std::string(option.short_name) + "`, ";
+    EXPECT_EQ(entries.count(short_name + "`" + std::string(option.name) + "`"), 1U) << option.name;
+  }
+}
+
+TEST(ZtmpfsctlDocumentation, ManPageHasNoOptionThatTheParserDoesNotKnow) {
+  std::set<std::string> known;
+  for (const CommandOption& option : general_options()) known.emplace(option.name);
+  for (const Command& command : commands())
+    for (const CommandOption& option : command.options) known.emplace(option.name);
+  for (const auto& [heading, text] : man_page_sections()) {
+    for (size_t at = text.find("--"); at != std::string::npos; at = text.find("--", at + 2)) {
+      const std::string option = text.substr(at, text.find_first_not_of("abcdefghijklmnopqrstuvwxyz-", at) - at);
+      if (option == "--") continue;
+      EXPECT_EQ(known.count(option), 1U) << heading << ": " << option;
+    }
+  }
+}
+
+TEST(ZtmpfsctlDocumentation, ManPageNamesEveryKeyOfStats) {
+  const auto sections = man_page_sections();
   const boost::json::value stats = boost::json::parse(CtlRig::kStats);
-  for (const auto& [key, value] : stats.as_object()) EXPECT_THAT(page, HasSubstr("`" + std::string(key) + "`"));
+  for (const auto& [key, value] : stats.as_object())
+    EXPECT_THAT(sections.at("Keys of stats"), HasSubstr("`" + std::string(key) + "`"));
+}
+
+TEST(ZtmpfsctlDocumentation, ExamplesOfTheManPageAreTaken) {
+  std::istringstream lines(man_page_sections().at("Examples"));
+  int count = 0;
+  for (std::string line; std::getline(lines, line);) {
+    if (!line.starts_with("    ztmpfsctl ")) continue;
+    std::istringstream words(line.substr(0, line.find('|')));
+    std::vector<std::string> arguments{std::istream_iterator<std::string>(words), {}};
+    arguments.erase(arguments.begin());
+    EXPECT_NO_THROW(parse_arguments(arguments)) << line;
+    ++count;
+  }
+  EXPECT_GE(count, 5);
 }
 
 TEST_F(Ztmpfsctl, SilentServerIsGivenUp) {
