@@ -38,7 +38,7 @@ LiveFigures live_figures(const StatsSample& before, const StatsSample& now) {
     figures.requests.emplace_back(opcode, double(answered) / figures.seconds);
     figures.requests_per_second += double(answered) / figures.seconds;
   }
-  std::ranges::stable_sort(figures.requests, std::ranges::greater{}, [](const auto& one) { return one.second; });
+  std::ranges::sort(figures.requests, {}, [](const auto& one) { return std::pair(-one.second, one.first); });
   figures.psi_events = difference(number(before.stats.at("psi").as_object(), "events"),
                                   number(now.stats.at("psi").as_object(), "events"));
   figures.reclaim_runs = difference(number(before.stats.at("reclaim").as_object(), "runs"),

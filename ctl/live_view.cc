@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "ctl/figures.h"
 #include "ctl/progress_bar.h"
@@ -143,7 +144,8 @@ Lines class_lines(const json::object& stats) {
   const auto free_bytes = [](const json::object* one) {
     return (number(*one, "objects_allocated") - number(*one, "objects_used")) * number(*one, "object_size");
   };
-  std::ranges::stable_sort(classes, std::ranges::greater{}, free_bytes);
+  std::ranges::sort(classes, std::ranges::greater{},
+                    [&](const json::object* one) { return std::pair(free_bytes(one), number(*one, "object_size")); });
   Lines lines{StyledLine("classes", Tone::kBold).pad(kLabelWidth).add("objects used of allocated, by size in bytes")};
   for (const json::object* one : classes) {
     const double fill = share(number(*one, "objects_used"), number(*one, "objects_allocated"));
