@@ -187,6 +187,7 @@ void Holder::wait_for_event() {
     if (const auto request = socket_->next(clients)) answer(*request);
   }
   look_after_server();
+  if (is_status_due_) is_status_due_ = !service_.status({status_.data(), status_length_});
   beat();
 }
 
@@ -210,6 +211,7 @@ int Holder::poll_timeout() const {
   constexpr Milliseconds kForever = Milliseconds::max();
   Milliseconds at = std::min(restart_at_.value_or(kForever), park_by_.value_or(kForever));
   if (service_.watchdog_interval()) at = std::min(at, beat_at_);
+  if (is_status_due_) at = std::min(at, now() + kStatusRetry);
   if (server_->pid() != 0 && options_.hang.count() != 0) at = std::min(at, now() + hang_watch_->interval());
   if (at == kForever) return -1;
   return int(std::max(at - now(), Milliseconds(0)).count());
@@ -280,7 +282,8 @@ void Holder::on_usable() {
     predecessor_.reset();
     server_->give_order(ServerOrder::kOwnName);
   }
-  service_.ready(::getpid(), "serving " + mountpoint_.path);
+  const std::string_view status(status_.data(), status_length_);  // it may have told already
+  service_.ready(::getpid(), status.empty() ? "serving " + mountpoint_.path : std::string(status));
   on_ready_();
 }
 
@@ -349,7 +352,7 @@ void Holder::on_mount_ended(int exit_code) {
   }
   state_ = State::kKept;
   end_connection();
-  service_.status("unmounted, its contents are kept");
+  show_status("unmounted, its contents are kept");
   if (is_leaving_) exit_code_ = exit_code;
   log(LogLevel::kInfo, mountpoint_.path + " has ended, its contents are kept: mount " + options_.name +
                            " again, or ztmpfsctl forget " + options_.name);
@@ -363,7 +366,7 @@ void Holder::give_up() {
   state_ = State::kFailed;
   abort_connection(mountpoint_);
   end_connection();
-  service_.status("given up: no server could take up the mount again; its contents are kept");
+  show_status("given up: no server could take up the mount again; its contents are kept");
   const std::string why =
       server_->sentence().empty() ? std::string("each has crashed") : std::string(server_->sentence());
   log(LogLevel::kError, "no server could take up the mount again (" + why + "): " + mountpoint_.path +

@@ -37,11 +37,16 @@ void Holder::end_reload(HolderVerdict verdict, std::string_view sentence) {
   service_.ready(::getpid(), {status_.data(), status_length_});
 }
 
+// A manager that is too busy is told again (wait_for_event()).
+void Holder::show_status(std::string_view text) {
+  status_length_ = std::min(text.size(), status_.size());
+  std::copy_n(text.begin(), status_length_, status_.begin());
+  is_status_due_ = !service_.status(text);
+}
+
 void Holder::take_news(ServerNews news, std::string_view text) {
   if (news == ServerNews::kStatus) {
-    status_length_ = std::min(text.size(), status_.size());
-    std::copy_n(text.begin(), status_length_, status_.begin());
-    service_.status(text);
+    show_status(text);
   } else if (reload_ && reload_->is_ordered) {
     end_reload(news == ServerNews::kReloaded ? HolderVerdict::kDone : HolderVerdict::kRefused, text);
   }

@@ -185,6 +185,7 @@ std::optional<StoredDescriptors> ServiceProtocol::take_stored() {
 
 // ENOENT, ECONNREFUSED and the like: nobody listens any more, and there is nobody to tell.
 bool ServiceProtocol::send(std::string_view message, int fd, int flags) const {
+  errno = 0;
   if (!socket_) return false;
   iovec text{.iov_base = const_cast<char*>(message.data()), .iov_len = message.size()};
   alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
@@ -224,10 +225,10 @@ void ServiceProtocol::reloading() const {
   send(message.text());
 }
 
-void ServiceProtocol::status(std::string_view text) const {
+bool ServiceProtocol::status(std::string_view text) const {
   Message message;
   message << "STATUS=" << first_line(text);
-  send(message.text(), -1, MSG_DONTWAIT);
+  return send(message.text(), -1, MSG_DONTWAIT) || (errno != EAGAIN && errno != ENOBUFS);
 }
 
 void ServiceProtocol::stopping() const { send("STOPPING=1"); }

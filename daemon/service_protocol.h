@@ -54,8 +54,8 @@ class ServiceProtocol {
   void ready(pid_t main_pid, std::string_view text) const;
   /// The configuration is being read again; ready() follows.
   void reloading() const;
-  /// One line for `systemctl status`.
-  void status(std::string_view text) const;
+  /// One line for `systemctl status`. False if the manager is too busy to take it now.
+  bool status(std::string_view text) const;
   /// The service ends because it was told to, or because the mount has ended.
   void stopping() const;
   /// How long heartbeats may be apart at most so that none comes late: half of what the manager waits; nothing if it
