@@ -79,7 +79,7 @@ class Reader {
       std::vector<std::pair<std::string, const toml::node*>> lines;
       for (const auto& [key, node] : table) lines.emplace_back(std::string(key.str()), &node);
       // The table is sorted by key; of "ro" and "rw" the later line is to win.
-      std::ranges::stable_sort(lines, {}, [](const auto& line) { return line.second->source().begin.line; });
+      std::ranges::sort(lines, {}, [](const auto& line) { return line.second->source().begin.line; });
       for (const auto& [key, node] : lines) take(key, *node);
     } catch (const toml::parse_error& error) {
       refuse_file(path_, "line " + std::to_string(error.source().begin.line) + ": " + std::string(error.description()));
