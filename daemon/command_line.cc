@@ -15,7 +15,8 @@ namespace {
 constexpr const char* kDescription =
     "ztmpfs: tmpfs, compressed. Mounts a RAM disk on MOUNTPOINT that holds two to three times what fits in the memory "
     "it\n"
-    "uses. umount MOUNTPOINT (or fusermount3 -u MOUNTPOINT) ends it and gives everything back.";
+    "uses. umount MOUNTPOINT (or fusermount3 -u MOUNTPOINT) ends it and gives everything back.\n"
+    "ztmpfs run COMMAND runs a command in a mount of its own: see ztmpfs run --help.";
 
 constexpr const char* kOptionsHelp =
     R"(MOUNTPOINT may be left out if the configuration, /etc/ztmpfs/NAME.toml, says it: mountpoint = "/mnt/x".
