@@ -369,6 +369,11 @@ class Kills(RunTest):
         self.assertTrue(mounting.wait_until(lambda: len([1 for _, name in self.leftovers()[1] if name == "sleep"]) == 2))
         os.killpg(process.pid, signal.SIGKILL)
 
+    def test_sigterm_to_all_processes_at_once(self):
+        self.start()
+        for pid in processes_with("ZTMPFS_RUNTIME_DIR", self.place.runtime):
+            os.kill(pid, signal.SIGTERM)
+
     def test_mount_that_is_unmounted_by_the_command(self):
         result = self.shell('cd /; umount -l $ZTMPFS_MOUNT; sleep 100')
         self.assertEqual(result.returncode, 125)
