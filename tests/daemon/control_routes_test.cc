@@ -91,8 +91,8 @@ TEST_F(ControlRoutes, StatsTellTheFigures) {
   EXPECT_EQ(stats.at("mem_used_max"), 5 * kMiB) << "less than what is used now";
   EXPECT_EQ(stats.at("requests").at("WRITE"), 7);
   EXPECT_EQ(stats.at("latency").at("WRITE").at("count"), 7);
-  EXPECT_EQ(stats.at("latency").at("WRITE").at("sum_seconds"), 12);
-  EXPECT_EQ(stats.at("latency").at("WRITE").at("p99_seconds"), 10);
+  EXPECT_EQ(stats.at("latency").at("WRITE").at("sum_seconds"), 12.0);
+  EXPECT_EQ(stats.at("latency").at("WRITE").at("p99_seconds"), 10.0);
   EXPECT_EQ(stats.at("forgets"), 2);
   EXPECT_EQ(stats.at("classes").at(0).at("objects_used"), 9);
 }
