@@ -118,6 +118,12 @@ class ExitStatus(RunTest):
         for number in (signal.SIGTERM, signal.SIGKILL, signal.SIGSEGV, signal.SIGINT):
             self.assertEqual(self.shell(f"kill -{int(number)} $$").returncode, -number)
 
+    def test_first_process_of_a_container_exits_with_128_and_the_signal(self):
+        for script, status in (("kill -9 $$", 137), ("kill $$", 143), ("(setsid sleep 100 &); exit 5", 5)):
+            result = subprocess.run(["unshare", "-m", "--pid", "--fork", "--mount-proc", *self.command("-q", "sh", "-c", script)],
+                                    env=self.place.environment, check=False, timeout=mounting.PATIENCE)
+            self.assertEqual(result.returncode, status)
+
     def test_command_that_cannot_be_run(self):
         plain = os.path.join(self.place.directory, "plain")
         write_file(plain, b"no program")
