@@ -24,6 +24,7 @@ end
 
 complete -c ztmpfs -f
 complete -c ztmpfs -n 'not __fish_ztmpfs_is_run' -s f -l foreground -d 'Stay in the foreground, log to stderr'
+complete -c ztmpfs -s o -x -a '(__fish_ztmpfs_option_list)' -d 'Options of the mount'
 complete -c ztmpfs -n 'not __fish_ztmpfs_is_run' -l check-config -d 'Mount nothing, print what would be mounted'
 complete -c ztmpfs -n 'not __fish_ztmpfs_is_run' -l config-dir -x -a '(__fish_complete_directories)' -d 'Where NAME.toml is looked for'
 complete -c ztmpfs -s h -l help -d 'Print help'
