@@ -167,7 +167,7 @@ std::string RunGuard::serve() {
   start_command();
   leave_group();
   place_.remove_abandoned();
-  start_holder(place_.make(options_.allow_other));
+  start_holder();
   perform([this] {
     prepare();
     return std::string();
@@ -233,10 +233,11 @@ void RunGuard::leave_group() {
   signals_ = receive_signals();
 }
 
-void RunGuard::start_holder(UniqueFd lock) {
+void RunGuard::start_holder() {
   Pipe report = make_pipe();
+  const pid_t self = ::getpid();
   holder_ = fork_child();
-  if (holder_ == 0) become_holder(std::move(lock), std::move(report.writer));
+  if (holder_ == 0) become_holder(self, std::move(report.writer));
   report.writer.reset();
   std::string text;
   bool is_over = false;
@@ -246,13 +247,14 @@ void RunGuard::start_holder(UniqueFd lock) {
   is_mounted_ = true;
 }
 
-void RunGuard::become_holder(UniqueFd lock, UniqueFd report) {
-  const pid_t guard = ::getppid();
+// It makes the directories itself: if guard and front are killed at once, it is who removes them.
+void RunGuard::become_holder(pid_t guard, UniqueFd report) {
   end_with(guard, SIGTERM);
-  close_all_but({lock.get(), report.get()});
+  close_all_but({report.get()});
   int exit_code = EXIT_FAILURE;
   try {
     static_cast<void>(ServiceProtocol::from_environment());  // none of our business, nor of the server's
+    const UniqueFd lock = place_.make(options_.allow_other);
     exit_code = hold_in_background(options_, {}, std::move(report));
   } catch (const std::exception& error) {
     write_all(report.get(), error.what());

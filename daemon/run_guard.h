@@ -44,8 +44,8 @@ class RunGuard {
   void leave_group();
   std::string serve();
   void prepare() const;
-  void start_holder(UniqueFd lock);
-  [[noreturn]] void become_holder(UniqueFd lock, UniqueFd report);
+  void start_holder();
+  [[noreturn]] void become_holder(pid_t guard, UniqueFd report);
   void run_command();
   void ask_for_figures();
   std::string copy_out();

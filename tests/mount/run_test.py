@@ -47,8 +47,11 @@ def name_of(pid):
 
 
 def parent_of(pid):
-    with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
-        return int(file.read().rpartition(")")[2].split()[1])
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+            return int(file.read().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
 
 
 class RunTest(MountTest):
@@ -395,12 +398,14 @@ class Kills(RunTest):
             processes = [self.start_it("sh", "-c", script, stderr=subprocess.DEVNULL) for _ in range(width)]
             for process in processes:
                 time.sleep(dice.random() * 0.2)
-                if dice.random() < 0.3:
-                    victims = [pid for pid in processes_with("ZTMPFS_RUNTIME_DIR", self.place.runtime)
-                               if name_of(pid) in ("ztmpfs-guard", "ztmpfs")]
+                if dice.random() < 0.7:
+                    process.kill()
+                    continue
+                victims = [pid for pid in processes_with("ZTMPFS_RUNTIME_DIR", self.place.runtime)
+                           if name_of(pid) == "ztmpfs-guard" and parent_of(pid) == process.pid]
+                for pid in victims:
                     with contextlib.suppress(ProcessLookupError):
-                        os.kill(dice.choice(victims + [process.pid]), signal.SIGKILL)
-                process.kill()
+                        os.kill(pid, signal.SIGKILL)
             for process in processes:
                 process.wait(mounting.PATIENCE)
             self.assert_nothing_left()
