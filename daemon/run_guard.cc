@@ -250,6 +250,7 @@ void RunGuard::start_holder() {
 // It makes the directories itself: if guard and front are killed at once, it is who removes them.
 void RunGuard::become_holder(pid_t guard, UniqueFd report) {
   end_with(guard, SIGTERM);
+  ::prctl(PR_SET_NAME, "ztmpfs");
   close_all_but({report.get()});
   int exit_code = EXIT_FAILURE;
   try {

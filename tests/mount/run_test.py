@@ -582,7 +582,7 @@ class Copies(RunTest):
             process.stdout.close()
             time.sleep(dice.random() * 0.06)
             pids = processes_with("ZTMPFS_RUNTIME_DIR", self.place.runtime)
-            guards = [pid for pid in pids if name_of(pid) == "ztmpfs-guard"]
+            guards = [pid for pid in pids if name_of(pid) == "ztmpfs-guard" and parent_of(pid) == process.pid]
             with contextlib.suppress(ProcessLookupError):
                 os.kill(dice.choice([process.pid, *guards]), signal.SIGKILL)
             process.wait(mounting.PATIENCE)
