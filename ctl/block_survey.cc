@@ -67,7 +67,7 @@ class BlockSurvey::Worker {
       const size_t begin = survey_.next_chunk_.fetch_add(kChunksAtOnce);
       for (size_t i = begin; i < std::min(begin + kChunksAtOnce, chunks.size()); ++i) {
         if (stop.stop_requested()) return;
-        look_at(chunks[i]);
+        look_at(chunks[i], stop);
         bytes_done.fetch_add(chunks[i].data_bytes(), std::memory_order_relaxed);
       }
       if (begin >= chunks.size()) return;
@@ -77,13 +77,14 @@ class BlockSurvey::Worker {
   SurveyResult& result() { return result_; }
 
  private:
-  void look_at(const Chunk& chunk) {
+  void look_at(const Chunk& chunk, const std::stop_token& stop) {
     const std::span<const std::byte> contents = read(chunk);
     StratumTally& stratum = result_.strata[chunk.stratum()];
     for (size_t i = 0; i < kBlockSizes.size(); ++i) {
       const uint32_t block_size = kBlockSizes[i];
       for (uint32_t at = 0; at < contents.size(); at += block_size) {
         const auto length = std::min(block_size, uint32_t(contents.size()) - at);
+        if (stop.stop_requested()) return;
         if (chunk.is_hole(at, length)) continue;
         compare(contents.subspan(at, length), i, stratum, chunk.offset + at < kDefaultCodecEnd ? kThorough : kFast);
       }
