@@ -98,7 +98,7 @@ class Top(CtlTest):
 
     def test_view_follows_the_size_of_the_terminal(self):
         terminal = self.start(columns=120, rows=40)
-        self.assertTrue(any("requests" in line and "classes" in line for line in frames(terminal.output)[-1]))
+        self.assertTrue(any("requests" in line and "classes" in line for line in frames(terminal.output)[-2]))
         terminal.resize(50, 12)
         begin = len(frames(terminal.output)) + 1  # one may be under way
         self.assertTrue(terminal.wait_for(lambda output: len(frames(output)) > begin + 2), terminal.output)
