@@ -10,7 +10,8 @@
 namespace ztmpfs {
 
 void check_failed(const char* file, int line, const char* condition, const char* reason) {
-  std::fprintf(stderr, "%sztmpfs: %s:%d: broken invariant: %s (%s)\n", journal_prefix(LOG_CRIT).data(), file, line,
+  const std::string_view prefix = journal_prefix(LOG_CRIT);
+  std::fprintf(stderr, "%.*sztmpfs: %s:%d: broken invariant: %s (%s)\n", int(prefix.size()), prefix.data(), file, line,
                reason, condition);
   std::abort();
 }

@@ -76,8 +76,9 @@ class Entry {
 bool is_journal_stream(int fd, std::string_view stream) {
   uint64_t device = 0;
   uint64_t inode = 0;
-  const char* const end = stream.data() + stream.size();
-  const auto first = std::from_chars(stream.data(), end, device);
+  const char* const begin = stream.data();
+  const char* const end = begin + stream.size();
+  const auto first = std::from_chars(begin, end, device);
   if (first.ec != std::errc{} || first.ptr == end || *first.ptr != ':') return false;
   const auto second = std::from_chars(first.ptr + 1, end, inode);
   if (second.ec != std::errc{} || second.ptr != end) return false;

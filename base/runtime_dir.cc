@@ -9,6 +9,8 @@
 #include <fstream>
 #include <stdexcept>
 
+#include "base/umask_scope.h"
+
 namespace ztmpfs {
 
 namespace {
@@ -40,7 +42,12 @@ std::string control_socket_path(const std::string& runtime_dir, const std::strin
 
 void make_runtime_dir(const std::string& path) {
   const mode_t mode = ::geteuid() == 0 ? 0755 : 0700;
-  if (::mkdir(path.c_str(), mode) < 0 && errno != EEXIST)
+  int made = 0;
+  {
+    const UmaskScope as_asked(0);
+    made = ::mkdir(path.c_str(), mode);
+  }
+  if (made < 0 && errno != EEXIST)
     throw std::runtime_error("cannot make the directory " + path + ": " + std::strerror(errno));
   struct stat status{};
   if (::lstat(path.c_str(), &status) < 0 || !S_ISDIR(status.st_mode) || status.st_uid != ::geteuid())

@@ -83,7 +83,8 @@ TreeEstimate::OfBlockSize estimate_size(size_t number, const SamplePlan& plan, c
 }
 
 Bytes table(double records, Bytes record_size) {
-  return Bytes(std::ceil(records / double(kPageSize / record_size))) * kPageSize;
+  const Bytes per_page = kPageSize / record_size;
+  return Bytes(std::ceil(records / double(per_page))) * kPageSize;
 }
 
 Bytes request_buffers() {

@@ -200,14 +200,14 @@ CommandLine parse_command_line(const std::vector<std::string>& words, const Surr
   return command_line;
 }
 
-Options read_options_again(const Options& options, Surroundings surroundings) {
+Options read_options_again(const Options& options, const Surroundings& surroundings) {
   Arguments arguments;
   arguments.foreground = options.foreground;
   arguments.name = options.name;
   arguments.config_dir = options.config_dir;
   if (!options.given.empty()) arguments.option_lists = {options.given};
   if (options.mountpoint_origin.empty()) arguments.mountpoint = options.mountpoint;
-  return resolve(arguments, read_config_of(arguments, std::move(surroundings)), surroundings);
+  return resolve(arguments, read_config_of(arguments, surroundings), surroundings);
 }
 
 std::vector<std::string> server_arguments(const Options& options) {

@@ -25,7 +25,7 @@ CommandLine parse_command_line(const std::vector<std::string>& arguments, const 
 
 /// The options of a mount in use as they were if it were mounted now: with its configuration read again, and what was
 /// said on the command line then. Throws UsageError.
-Options read_options_again(const Options& options, Surroundings surroundings);
+Options read_options_again(const Options& options, const Surroundings& surroundings);
 
 /// The arguments with which a server is started for `options`: parse_command_line() of them, without configuration
 /// file, gives the same options again.

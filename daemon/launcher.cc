@@ -19,6 +19,7 @@
 #include "base/journal_client.h"
 #include "base/log.h"
 #include "base/mountpoint_path.h"
+#include "base/umask_scope.h"
 #include "base/unique_fd.h"
 #include "daemon/command_line.h"
 #include "daemon/first_open.h"
@@ -89,11 +90,12 @@ int launch_in_background(const Options& options, ServiceProtocol service) {
 
 // With mode 0755, whatever the umask of a service is: others are to get through.
 bool make_directories(const std::filesystem::path& path, std::error_code& error) {
+  const UmaskScope as_asked(0022);
   std::filesystem::path part;
   for (const std::filesystem::path& name : path.lexically_normal()) {
     part /= name;
     if (name.empty()) continue;  // behind a slash at the end
-    if (::mkdir(part.c_str(), 0755) == 0 && ::chmod(part.c_str(), 0755) == 0) continue;
+    if (::mkdir(part.c_str(), 0755) == 0) continue;
     error.assign(errno, std::generic_category());
     if (error != std::errc::file_exists) return false;
   }

@@ -155,7 +155,9 @@ std::string describe(const RunResult& result) {
   std::string text = seconds.data();
   if (result.memory_max == 0) return text;
   std::array<char, 64> ratio{};
-  std::snprintf(ratio.data(), ratio.size(), " (ratio %.2f)", double(result.data_max) / double(result.memory_max));
+  // Of less data than the mount itself takes it says nothing.
+  if (result.data_max >= result.memory_max)
+    std::snprintf(ratio.data(), ratio.size(), " (ratio %.2f)", double(result.data_max) / double(result.memory_max));
   return text + ", at most " + format_bytes(result.data_max) + " of data in " + format_bytes(result.memory_max) +
          " of memory" + ratio.data();
 }

@@ -181,7 +181,7 @@ std::string RunGuard::serve() {
 void RunGuard::prepare() const {
   make_first_open(place_.mountpoint());
   make_directory(place_.temporary(), 01777);
-  if (request_.copy_in.empty()) return make_directory(place_.work(), 0777);
+  if (request_.copy_in.empty()) return make_directory(place_.work(), options_.allow_other ? 0755 : 0700);
   allow_many_files();
   struct stat status{};
   if (::stat(place_.mountpoint().c_str(), &status) < 0)

@@ -50,7 +50,7 @@ constexpr std::array<option, 8> kLongOptions{{{"copy-in", required_argument, nul
 constexpr const char* kShortOptions = "+:o:qh";
 
 // Options that make no sense for a mount that ends with its command.
-constexpr std::array<std::string_view, 3> kRefused{"keep", "remount", "ro"};
+constexpr std::array<std::string_view, 4> kRefused{"keep", "remount", "ro", "by_service"};
 
 // A path that cannot lead out of the work directory by itself.
 void check_source(const std::string& path) {

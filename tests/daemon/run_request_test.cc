@@ -63,7 +63,7 @@ TEST(RunRequest, DestinationsAreAbsoluteAndAsTheUserMeansThem) {
 }
 
 TEST(RunRequest, OptionsThatOutliveTheRunAreRefused) {
-  for (const char* option : {"keep", "remount", "ro"}) {
+  for (const char* option : {"keep", "remount", "ro", "by_service"}) {
     const RunRequest request = parse_run_request({"-o", option, "true"});
     EXPECT_THROW(run_mount_options(request, "run-1", "/mnt"), UsageError) << option;
   }

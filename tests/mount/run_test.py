@@ -186,6 +186,15 @@ class Surroundings(RunTest):
         self.assertEqual((work, temporary), (mountpoint + "/work", mountpoint + "/tmp"))
         self.assertEqual(rest, [".:", "", f"{temporary}:", "777", "1777", "700", "fuse.ztmpfs  64M"])
 
+    def test_strangers_may_look_but_not_change_anything(self):
+        os.chmod(self.place.directory, 0o755)
+        script = ("echo mine > file; setpriv --reuid 65534 --regid 65534 --clear-groups sh -c "
+                  "'cat file; rm -f file; echo theirs > file; echo theirs > other; touch $TMPDIR/their' 2>/dev/null; "
+                  "cat file; ls -A . $TMPDIR")
+        result = self.run_it("-q", "-o", "allow_other", "sh", "-c", f"umask 022; {script}")
+        lines = result.stdout.splitlines()
+        self.assertEqual((lines[:2], "other" in lines, "their" in lines), (["mine", "mine"], False, True), result.stdout)
+
     def test_environment_is_otherwise_untouched(self):
         before = dict(self.place.environment, NOTIFY_SOCKET="/nowhere", ODD="a=b\nc")
         result = subprocess.run(self.command("-q", "env", "-0"), env=before, capture_output=True, text=True,

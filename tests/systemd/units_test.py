@@ -108,6 +108,8 @@ class Units(SystemdTest):
 class Generator(SystemdTest):
     def setUp(self):
         super().setUp()
+        if not shutil.which("systemd-escape"):
+            self.skipTest("there is no systemd-escape")
         self.config_dir = os.path.join(self.directory, "etc")
         self.late = os.path.join(self.directory, "late")
         os.mkdir(self.config_dir)
