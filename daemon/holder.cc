@@ -187,7 +187,7 @@ void Holder::wait_for_event() {
     if (const auto request = socket_->next(clients)) answer(*request);
   }
   look_after_server();
-  if (is_status_due_) is_status_due_ = !service_.status({status_.data(), status_length_});
+  tell_manager();
   beat();
 }
 
@@ -211,7 +211,7 @@ int Holder::poll_timeout() const {
   constexpr Milliseconds kForever = Milliseconds::max();
   Milliseconds at = std::min(restart_at_.value_or(kForever), park_by_.value_or(kForever));
   if (service_.watchdog_interval()) at = std::min(at, beat_at_);
-  if (is_status_due_) at = std::min(at, now() + kStatusRetry);
+  if (has_to_tell()) at = std::min(at, now() + kTellRetry);
   if (server_->pid() != 0 && options_.hang.count() != 0) at = std::min(at, now() + hang_watch_->interval());
   if (at == kForever) return -1;
   return int(std::max(at - now(), Milliseconds(0)).count());
@@ -282,8 +282,9 @@ void Holder::on_usable() {
     predecessor_.reset();
     server_->give_order(ServerOrder::kOwnName);
   }
-  const std::string_view status(status_.data(), status_length_);  // it may have told already
-  service_.ready(::getpid(), status.empty() ? "serving " + mountpoint_.path : std::string(status));
+  if (status_length_ == 0) set_status("serving " + mountpoint_.path);  // it may have told already
+  is_ready_due_ = true;
+  tell_manager();
   on_ready_();
 }
 

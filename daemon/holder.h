@@ -45,8 +45,8 @@ class Holder {
 
   /// That a server gets to finish the requests that were begun, before it is killed.
   static constexpr std::chrono::seconds kParkMax{5};
-  /// Until a service manager that was too busy for the status is told again.
-  static constexpr Milliseconds kStatusRetry{200};
+  /// Until a service manager that was too busy is told again.
+  static constexpr Milliseconds kTellRetry{200};
 
   /// A server is to be replaced by one of a newer program.
   struct Upgrade {
@@ -106,7 +106,10 @@ class Holder {
   void begin_reload(std::optional<HolderSocket::ClientId> client);
   void order_reload();
   void end_reload(HolderVerdict verdict, std::string_view sentence);
+  void set_status(std::string_view text);
   void show_status(std::string_view text);
+  void tell_manager();
+  bool has_to_tell() const { return is_reloading_due_ || is_ready_due_ || is_status_due_; }
   void take_news(ServerNews news, std::string_view text);
 
   const Options options_;
@@ -137,6 +140,9 @@ class Holder {
   std::optional<Reload> reload_;
   std::array<char, 256> status_{};  // the last of the server, for the service manager
   size_t status_length_ = 0;
+  // What the service manager has not taken yet.
+  bool is_reloading_due_ = false;
+  bool is_ready_due_ = false;
   bool is_status_due_ = false;
   pid_t checker_ = 0;                    // a process that audits what is kept
   bool is_on_terminal_;                  // whose end is ours

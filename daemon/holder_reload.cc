@@ -14,7 +14,9 @@ void Holder::begin_reload(std::optional<HolderSocket::ClientId> client) {
   if (!why.empty() && client) socket_->answer(*client, HolderVerdict::kRefused, why);
   if (!why.empty() && !client) log(LogLevel::kWarning, why);
   if (!why.empty()) return;
-  service_.reloading();
+  is_ready_due_ = false;  // what the one before is owed, this one pays
+  is_reloading_due_ = true;
+  tell_manager();
   reload_ = Reload{.client = client};
   if (!program_->is_replaced()) return order_reload();
   if (const std::string_view refusal = start_upgrade(); !refusal.empty()) end_reload(HolderVerdict::kRefused, refusal);
@@ -34,14 +36,31 @@ void Holder::end_reload(HolderVerdict verdict, std::string_view sentence) {
   }
   if (verdict == HolderVerdict::kDone) log(LogLevel::kInfo, "the configuration has been read again");
   reload_.reset();
-  service_.ready(::getpid(), {status_.data(), status_length_});
+  is_ready_due_ = true;
+  tell_manager();
 }
 
-// A manager that is too busy is told again (wait_for_event()).
-void Holder::show_status(std::string_view text) {
+void Holder::set_status(std::string_view text) {
   status_length_ = std::min(text.size(), status_.size());
   std::copy_n(text.begin(), status_length_, status_.begin());
-  is_status_due_ = !service_.status(text);
+}
+
+void Holder::show_status(std::string_view text) {
+  set_status(text);
+  is_status_due_ = true;
+  tell_manager();
+}
+
+// A manager that is too busy is told again (wait_for_event()), in this order: a READY=1 before the RELOADING=1 that it
+// answers would leave the manager waiting for another one.
+void Holder::tell_manager() {
+  const std::string_view status(status_.data(), status_length_);
+  if (is_reloading_due_) is_reloading_due_ = !service_.reloading();
+  if (is_ready_due_ && !is_reloading_due_) {
+    is_ready_due_ = !service_.ready(::getpid(), status);
+    if (!is_ready_due_) is_status_due_ = false;
+  }
+  if (is_status_due_) is_status_due_ = !service_.status(status);
 }
 
 void Holder::take_news(ServerNews news, std::string_view text) {

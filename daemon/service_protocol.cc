@@ -210,25 +210,30 @@ bool ServiceProtocol::send(std::string_view message, int fd, int flags) const {
   return sent == ssize_t(message.size());
 }
 
-void ServiceProtocol::ready(pid_t main_pid, std::string_view text) const {
+// Where nobody listens there is nobody to tell again.
+bool ServiceProtocol::send_now(std::string_view message) const {
+  return send(message, -1, MSG_DONTWAIT) || (errno != EAGAIN && errno != ENOBUFS);
+}
+
+bool ServiceProtocol::ready(pid_t main_pid, std::string_view text) const {
   Message message;
   message << "READY=1\nMAINPID=" << int64_t(main_pid) << "\nSTATUS=" << first_line(text);
-  send(message.text());
+  return send_now(message.text());
 }
 
 // systemd wants the time by CLOCK_MONOTONIC (sd_notify(3)).
-void ServiceProtocol::reloading() const {
+bool ServiceProtocol::reloading() const {
   timespec now{};
   ::clock_gettime(CLOCK_MONOTONIC, &now);
   Message message;
   message << "RELOADING=1\nMONOTONIC_USEC=" << int64_t(now.tv_sec) * 1'000'000 + now.tv_nsec / 1'000;
-  send(message.text());
+  return send_now(message.text());
 }
 
 bool ServiceProtocol::status(std::string_view text) const {
   Message message;
   message << "STATUS=" << first_line(text);
-  return send(message.text(), -1, MSG_DONTWAIT) || (errno != EAGAIN && errno != ENOBUFS);
+  return send_now(message.text());
 }
 
 void ServiceProtocol::stopping() const { send("STOPPING=1"); }

@@ -23,8 +23,9 @@ struct StoredDescriptors {
 
 /// What we say to the service manager that has started this process, and what it has handed to us: systemd's protocol
 /// for services (sd_notify(3), sd_listen_fds(3), systemd.io/FILE_DESCRIPTOR_STORE), which others speak too. Without a
-/// service manager every message goes nowhere. Sends block for a second at most, heartbeats never; nothing is allocated
-/// but where a descriptor cannot be stored. One thread.
+/// service manager every message goes nowhere. Descriptors and the end are sent by blocking for a second at most, all
+/// that is sent while a mount is served never blocks; nothing is allocated but where a descriptor cannot be stored. One
+/// thread.
 class ServiceProtocol {
  public:
   /// The number of the first descriptor that is handed to a service (sd_listen_fds(3)).
@@ -50,12 +51,13 @@ class ServiceProtocol {
   /// forget them all, so that the next start is not refused for the same.
   std::optional<StoredDescriptors> take_stored();
 
-  /// The mount is usable, and `main_pid` is the process that the manager is to watch; `text` as in status().
-  void ready(pid_t main_pid, std::string_view text) const;
-  /// The configuration is being read again; ready() follows.
-  void reloading() const;
+  /// The mount is usable, and `main_pid` is the process that the manager is to watch; `text` as in status(). False if
+  /// the manager is too busy to take it now.
+  [[nodiscard]] bool ready(pid_t main_pid, std::string_view text) const;
+  /// The configuration is being read again; ready() follows. False as for ready().
+  [[nodiscard]] bool reloading() const;
   /// One line for `systemctl status`. False if the manager is too busy to take it now.
-  bool status(std::string_view text) const;
+  [[nodiscard]] bool status(std::string_view text) const;
   /// The service ends because it was told to, or because the mount has ended.
   void stopping() const;
   /// How long heartbeats may be apart at most so that none comes late: half of what the manager waits; nothing if it
@@ -87,6 +89,7 @@ class ServiceProtocol {
   UniqueFd take(std::string_view name);
   StoredDescriptors take_set();
   bool send(std::string_view message, int fd = -1, int flags = 0) const;
+  bool send_now(std::string_view message) const;
   bool store(std::string_view name, const UniqueFd& fd) const;
   void remove(std::string_view name) const;
 

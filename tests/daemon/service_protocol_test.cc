@@ -85,9 +85,9 @@ TEST_F(ServiceProtocolTest, MessagesAreThoseOfTheProtocol) {
   EXPECT_TRUE(protocol.is_present());
   EXPECT_TRUE(protocol.is_main_process());
   EXPECT_EQ(protocol.watchdog_interval(), std::chrono::milliseconds(1500));
-  protocol.ready(4711, "serving /mnt\nFDSTORE=1");
+  EXPECT_TRUE(protocol.ready(4711, "serving /mnt\nFDSTORE=1"));
   EXPECT_EQ(manager_.receive().text, "READY=1\nMAINPID=4711\nSTATUS=serving /mnt");
-  protocol.status("serving\nREADY=1");
+  EXPECT_TRUE(protocol.status("serving\nREADY=1"));
   EXPECT_EQ(manager_.receive().text, "STATUS=serving");
   protocol.watchdog();
   EXPECT_EQ(manager_.receive().text, "WATCHDOG=1");
@@ -116,7 +116,8 @@ TEST_F(ServiceProtocolTest, WithoutManagerNothingIsSaid) {
   set("FDSTORE", "8");
   ServiceProtocol protocol = ServiceProtocol::from_environment();
   EXPECT_FALSE(protocol.is_present());
-  protocol.ready(1, "");
+  EXPECT_TRUE(protocol.ready(1, ""));
+  EXPECT_TRUE(protocol.reloading());
   protocol.store_image(image_);
   EXPECT_FALSE(protocol.keeps_image());
   EXPECT_FALSE(protocol.take_stored());
@@ -135,8 +136,21 @@ TEST_F(ServiceProtocolTest, ManagerThatHasGoneDoesNoHarm) {
   ServiceProtocol protocol = ServiceProtocol::from_environment();
   ASSERT_EQ(::unlink(path_.c_str()), 0);
   protocol.watchdog();
+  EXPECT_TRUE(protocol.reloading() && protocol.ready(1, "") && protocol.status("")) << "nobody is to be told again";
   protocol.store_image(image_);
   EXPECT_FALSE(protocol.keeps_image());
+}
+
+TEST_F(ServiceProtocolTest, ManagerThatIsTooBusyIsToldLater) {
+  const ServiceProtocol protocol = ServiceProtocol::from_environment();
+  while (protocol.status("serving")) continue;
+  EXPECT_FALSE(protocol.reloading());
+  EXPECT_FALSE(protocol.ready(4711, ""));
+  drain();
+  EXPECT_TRUE(protocol.reloading());
+  EXPECT_TRUE(manager_.receive().text.starts_with("RELOADING=1\nMONOTONIC_USEC="));
+  EXPECT_TRUE(protocol.ready(4711, ""));
+  EXPECT_TRUE(manager_.receive().text.starts_with("READY=1\n"));
 }
 
 TEST_F(ServiceProtocolTest, StoredDescriptorsAreNamedAndNotPolled) {

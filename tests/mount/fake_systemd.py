@@ -1,10 +1,12 @@
 """A service manager as far as ztmpfs can tell: listens on NOTIFY_SOCKET, keeps descriptors, hands them to the next start."""
 
 import array
+import contextlib
 import os
 import socket
 import subprocess
 import threading
+import time
 
 import mounting
 
@@ -79,6 +81,18 @@ class FakeSystemd:
         for fd in handed:
             os.close(fd)
         return self.process
+
+    @contextlib.contextmanager
+    def too_busy(self):
+        """Its socket is full; do not ask it anything meanwhile."""
+        with self.lock, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.setblocking(False)
+            for _ in range(2):  # the receiver takes one more before it waits for the lock
+                with contextlib.suppress(BlockingIOError):
+                    while True:
+                        sender.sendto(b"X_FULL=1", self.path)
+                time.sleep(0.1)
+            yield
 
     def said(self, key, value=None):
         """Whether a message of the last start has the field."""

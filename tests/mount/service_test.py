@@ -428,6 +428,19 @@ class Reload(ServiceTest):
         self.assertEqual(self.limits(), (64, 8))
         self.stop(process)
 
+    def test_manager_that_is_busy_meanwhile_is_told_all_later_and_in_order(self):
+        process = self.start()
+        self.write('size = "128M"')
+        with self.manager.too_busy():
+            result = self.reload()
+            self.assertEqual((result.returncode, result.stderr), (0, ""))
+            self.assertEqual(self.limits(), (128, 16))
+        self.assertTrue(mounting.wait_until(lambda: len(self.sent("READY")) == 2))
+        with self.manager.lock:
+            order = [key for fields in self.manager.messages for key in ("RELOADING", "READY") if key in fields]
+        self.assertEqual(order, ["READY", "RELOADING", "READY"])
+        self.stop(process)
+
     def test_status_tells_what_the_mount_holds(self):
         process = self.start()
         pattern = rf"^serving {self.mountpoint}: [0-9.]+ MiB of 256\.0 MiB used, 0 B of contents, 0 files$"
