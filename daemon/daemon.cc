@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
+#include <cerrno>
 #include <cstdlib>
 #include <exception>
 #include <stdexcept>
@@ -31,6 +32,8 @@ constexpr std::chrono::seconds kPatience{10};      // that the users of a detach
 constexpr std::chrono::seconds kAbortPatience{2};  // that the readers get to notice the end
 
 constexpr std::chrono::seconds kStatusInterval{10};
+
+constexpr std::chrono::milliseconds kOutcomeRetry{200};
 
 constexpr int kSignsOfLife = 4;  // within the time after which the holder takes us for hung
 
@@ -61,6 +64,7 @@ Daemon::Daemon(const Options& options, ServerDescriptors descriptors)
       tick_(io_),
       patience_(io_),
       status_tick_(io_),
+      outcome_tick_(io_),
       orders_(io_),
       live_options_(options_, volume_,
                     [this](const std::string& psi) { asio::post(io_, [this, psi] { watch_pressure(psi); }); }) {
@@ -216,8 +220,19 @@ void Daemon::reload() {
     }
     asio::post(io_, [this, news, text] {
       tell_status();  // with the new limits
-      tell_news(news, text);
+      outcomes_.emplace_back(news, text);
+      tell_outcomes();
     });
+  });
+}
+
+// The holder waits for each of them, in this order; it may be too busy to read just now.
+void Daemon::tell_outcomes() {
+  while (!outcomes_.empty() && tell_news(outcomes_.front().first, outcomes_.front().second)) outcomes_.pop_front();
+  if (outcomes_.empty()) return;
+  outcome_tick_.expires_after(kOutcomeRetry);
+  outcome_tick_.async_wait([this](const Error& error) {
+    if (!error) tell_outcomes();
   });
 }
 
@@ -226,17 +241,17 @@ void Daemon::tell_status() {
   if (!is_usable_ || !tells_status_) return;
   const VolumeStats stats = volume_.stats();
   const std::string status = status_text(options_.mountpoint, stats);
-  if (status != status_) tell_news(ServerNews::kStatus, status);
-  status_ = status;
+  if (status != status_ && tell_news(ServerNews::kStatus, status)) status_ = status;
   status_tick_.expires_after(kStatusInterval);
   status_tick_.async_wait([this](const Error& error) {
     if (!error) tell_status();
   });
 }
 
-void Daemon::tell_news(ServerNews news, std::string_view text) const {
+// False if the holder does not read just now.
+bool Daemon::tell_news(ServerNews news, std::string_view text) const {
   const std::string line = char(news) + std::string(text.substr(0, kNewsMax)) + kNewsEnd;
-  [[maybe_unused]] const ssize_t written = ::write(descriptors_.ready.get(), line.data(), line.size());
+  return ::write(descriptors_.ready.get(), line.data(), line.size()) >= 0 || errno != EAGAIN;
 }
 
 void Daemon::on_holder_died() {

@@ -6,10 +6,12 @@
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include "base/clock.h"
 #include "daemon/control_routes.h"
@@ -54,7 +56,8 @@ class Daemon {
   void obey(ServerOrder order);
   void reload();
   void tell_status();
-  void tell_news(ServerNews news, std::string_view text) const;
+  void tell_outcomes();
+  bool tell_news(ServerNews news, std::string_view text) const;
   void on_holder_died();
   void park(const std::string& why);
   void watch_pressure(const std::string& psi);
@@ -83,13 +86,15 @@ class Daemon {
   boost::asio::steady_timer tick_;
   boost::asio::steady_timer patience_;
   boost::asio::steady_timer status_tick_;
+  boost::asio::steady_timer outcome_tick_;
   boost::asio::posix::stream_descriptor orders_;  // from the holder
   LiveOptions live_options_;                      // used by the control server's thread for what is slow
   std::unique_ptr<ControlServer> control_;
   std::unique_ptr<PsiWatcher> psi_;
   std::jthread connection_;
   std::string failure_;
-  std::string status_;  // as last told
+  std::string status_;                                       // as last told
+  std::deque<std::pair<ServerNews, std::string>> outcomes_;  // of reloads, which the holder waits for
   bool is_usable_ = false;
   bool tells_status_ = false;  // to the holder, whose service manager shows it
   bool is_stopping_ = false;

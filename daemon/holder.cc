@@ -155,6 +155,7 @@ int Holder::run() {
 void Holder::start_server() {
   restart_at_.reset();
   park_by_.reset();
+  reload_wait_.forget_orders();
   started_at_ = now();
   has_hung_ = false;
   if (!server_->start()) {
@@ -205,11 +206,13 @@ void Holder::look_after_server() {
     park_by_.reset();
     server_->kill();
   }
+  look_for_late_reload();
 }
 
 int Holder::poll_timeout() const {
   constexpr Milliseconds kForever = Milliseconds::max();
   Milliseconds at = std::min(restart_at_.value_or(kForever), park_by_.value_or(kForever));
+  at = std::min(at, reload_wait_.by().value_or(kForever));
   if (service_.watchdog_interval()) at = std::min(at, beat_at_);
   if (has_to_tell()) at = std::min(at, now() + kTellRetry);
   if (server_->pid() != 0 && options_.hang.count() != 0) at = std::min(at, now() + hang_watch_->interval());

@@ -16,6 +16,7 @@
 #include "daemon/name_lock.h"
 #include "daemon/options.h"
 #include "daemon/program.h"
+#include "daemon/reload_wait.h"
 #include "daemon/restart_policy.h"
 #include "daemon/server_process.h"
 #include "daemon/service_protocol.h"
@@ -105,6 +106,7 @@ class Holder {
   // Reading the configuration again (holder_reload.cc).
   void begin_reload(std::optional<HolderSocket::ClientId> client);
   void order_reload();
+  void look_for_late_reload();
   void end_reload(HolderVerdict verdict, std::string_view sentence);
   void set_status(std::string_view text);
   void show_status(std::string_view text);
@@ -138,6 +140,7 @@ class Holder {
   std::optional<HolderSocket::ClientId> successor_;  // the client that is taking over what is kept
   std::optional<Upgrade> upgrade_;
   std::optional<Reload> reload_;
+  ReloadWait reload_wait_;
   std::array<char, 256> status_{};  // the last of the server, for the service manager
   size_t status_length_ = 0;
   // What the service manager has not taken yet.

@@ -18,13 +18,21 @@ void Holder::begin_reload(std::optional<HolderSocket::ClientId> client) {
   is_reloading_due_ = true;
   tell_manager();
   reload_ = Reload{.client = client};
+  reload_wait_.begin(now());
   if (!program_->is_replaced()) return order_reload();
   if (const std::string_view refusal = start_upgrade(); !refusal.empty()) end_reload(HolderVerdict::kRefused, refusal);
 }
 
 void Holder::order_reload() {
   reload_->is_ordered = true;
+  reload_wait_.order();
   server_->give_order(ServerOrder::kReload);
+}
+
+// The task of the server may hang, and the next reload must not be refused for ever.
+void Holder::look_for_late_reload() {
+  if (!reload_ || now() < *reload_wait_.by()) return;
+  end_reload(HolderVerdict::kRefused, "the server has not answered for minutes: its limits may change yet");
 }
 
 // What went wrong is said once: to who has asked, and else in the log.
@@ -36,6 +44,7 @@ void Holder::end_reload(HolderVerdict verdict, std::string_view sentence) {
   }
   if (verdict == HolderVerdict::kDone) log(LogLevel::kInfo, "the configuration has been read again");
   reload_.reset();
+  reload_wait_.end();
   is_ready_due_ = true;
   tell_manager();
 }
@@ -66,7 +75,7 @@ void Holder::tell_manager() {
 void Holder::take_news(ServerNews news, std::string_view text) {
   if (news == ServerNews::kStatus) {
     show_status(text);
-  } else if (reload_ && reload_->is_ordered) {
+  } else if (reload_wait_.take_answer() && reload_->is_ordered) {
     end_reload(news == ServerNews::kReloaded ? HolderVerdict::kDone : HolderVerdict::kRefused, text);
   }
 }

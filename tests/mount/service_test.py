@@ -9,6 +9,7 @@ import fcntl
 import os
 import re
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -309,6 +310,17 @@ class Reload(ServiceTest):
     def reload(self):
         return self.place.run("ztmpfsctl", "reload", "disk")
 
+    def ask_server(self):
+        """Its statistics, whatever its holder does."""
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(mounting.PATIENCE)
+            client.connect(os.path.join(self.place.runtime, "disk.sock"))
+            client.sendall(b"GET /v1/stats HTTP/1.1\r\nConnection: close\r\n\r\n")
+            answer = b""
+            while chunk := client.recv(1 << 16):
+                answer += chunk
+        return answer
+
     def limits(self):
         stats = self.place.control("stats")
         return stats["mem_limit"] // MIB, stats["hot_limit"] // MIB
@@ -439,6 +451,31 @@ class Reload(ServiceTest):
         with self.manager.lock:
             order = [key for fields in self.manager.messages for key in ("RELOADING", "READY") if key in fields]
         self.assertEqual(order, ["READY", "RELOADING", "READY"])
+        self.stop(process)
+
+    def test_outcome_is_not_lost_while_the_holder_does_not_read(self):
+        process = self.start()
+        server, = self.servers()
+        self.write('size = "128M"')
+        self.kill(server, signal.SIGSTOP)
+        reload = subprocess.Popen([os.path.join(self.binaries, "ztmpfsctl"), "reload", "disk"], stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.PIPE, text=True, env=self.place.environment)
+        self.addCleanup(reload.communicate)
+        self.assertTrue(mounting.wait_until(lambda: self.manager.said("RELOADING", "1")))
+        self.kill(process.pid, signal.SIGSTOP)
+        self.addCleanup(lambda: process.poll() is None and self.kill(process.pid, signal.SIGCONT))
+        descriptors = read_file(f"/proc/{server}/cmdline").split(b"\0")[1].removeprefix(b"--server=").split(b",")
+        report = os.open(f"/proc/{server}/fd/{int(descriptors[4])}", os.O_WRONLY | os.O_NONBLOCK)
+        with self.assertRaises(BlockingIOError):
+            while True:
+                os.write(report, (b"\x01" + 1022 * b"x" + b"\n") * 4)  # a page of news of no account
+        os.close(report)
+        self.kill(server, signal.SIGCONT)
+        self.assertTrue(mounting.wait_until(lambda: b'"mem_limit":%d' % (128 * MIB) in self.ask_server()))
+        self.kill(process.pid, signal.SIGCONT)
+        _, sentence = reload.communicate(timeout=mounting.PATIENCE)
+        self.assertEqual((reload.returncode, sentence), (0, ""))
+        self.assertEqual(self.limits(), (128, 16))
         self.stop(process)
 
     def test_status_tells_what_the_mount_holds(self):
