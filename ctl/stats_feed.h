@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -15,16 +16,17 @@ class StatsFeed {
   StatsFeed(std::string runtime_dir, MountInfo mount)
       : runtime_dir_(std::move(runtime_dir)), mount_(std::move(mount)) {}
 
-  /// Nothing if the server does not answer just now: another one takes over, or it is very busy. Throws
-  /// std::runtime_error with a sentence when the mount has ended.
+  /// Nothing if the server does not answer just now: another one takes over, the service is restarted, or it is very
+  /// busy. Throws std::runtime_error with a sentence when the mount has ended.
   std::optional<StatsSample> take();
 
  private:
-  void throw_if_ended() const;
+  void throw_if_ended();
 
   const std::string runtime_dir_;
   const MountInfo mount_;
   uint64_t uptime_ = 0;
+  std::optional<std::chrono::steady_clock::time_point> absent_since_;  // neither holder nor server
 };
 
 }  // namespace ztmpfs

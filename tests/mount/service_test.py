@@ -6,6 +6,7 @@ usage: service_test.py BINARIES [unittest arguments]      exit 77: this machine 
 """
 
 import fcntl
+import json
 import os
 import re
 import signal
@@ -210,6 +211,25 @@ class Restart(ServiceTest):
         self.restart()
         self.assert_everything_is_there()
         self.end()
+
+    def test_top_goes_on_and_ends_with_the_mount(self):
+        command = [os.path.join(self.binaries, "ztmpfsctl"), "--json", "top", "--interval", "0.1", "disk"]
+        top = subprocess.Popen(command, env=self.place.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               text=True)
+        self.addCleanup(top.communicate)
+        self.addCleanup(top.kill)
+        restarts = json.loads(top.stdout.readline())["stats"]["server_restarts"]
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            self.terminate(self.process, number)
+            time.sleep(0.5)  # it notices that nobody is there
+            self.assertIsNone(top.poll())
+            self.restart()
+            while json.loads(top.stdout.readline())["stats"]["server_restarts"] == restarts:
+                pass
+            restarts += 1
+        self.end()
+        _, complaint = top.communicate(timeout=mounting.PATIENCE)
+        self.assertEqual((top.returncode, complaint), (1, "ztmpfsctl: disk has ended\n"))
 
     def test_writers_notice_no_restart(self):
         ended = threading.Event()
