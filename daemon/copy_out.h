@@ -17,7 +17,8 @@ class CopyOut {
 
   /// Whether there is something to copy after a command that has, or has not, failed.
   bool is_needed(bool has_failed) const;
-  /// Copies, from the work directory `work`. Throws std::runtime_error.
+  /// Copies, from the work directory `work`. Throws std::runtime_error; it names where those results are kept that have
+  /// been copied and cannot take their places.
   void copy(const std::string& work, bool has_failed) const;
   /// Removes what copy() has not brought to its place, wherever it was interrupted.
   void remove_remains() const noexcept;
@@ -26,12 +27,15 @@ class CopyOut {
   struct Result {
     RunRequest::Result wanted;
     std::string aside;                         // where it is copied to
+    std::string former;                        // where the destination is for an instant, or nowhere
+    std::string kept;                          // where a result goes that cannot take its place
     std::vector<std::string> missing_parents;  // outermost first
   };
 
   void check(const Result& result) const;
   void copy_aside(const Result& result, const std::string& work) const;
-  void publish(const Result& result) const;
+  std::string publish(const Result& result) const;
+  std::string keep(const Result& result, const std::string& why) const;
 
   const bool replaces_;
   std::vector<Result> results_;

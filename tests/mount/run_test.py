@@ -5,6 +5,8 @@ usage: run_test.py BINARIES [unittest arguments]      exit 77: this machine cann
 """
 
 import contextlib
+import ctypes
+import errno
 import os
 import pty
 import random
@@ -13,6 +15,7 @@ import shutil
 import signal
 import socket
 import stat
+import struct
 import subprocess
 import time
 
@@ -442,6 +445,20 @@ def describe_tree(root):
     return found
 
 
+def refuse_exchange():
+    """From here on renameat2(RENAME_EXCHANGE) fails with EINVAL in this process, as on file systems without it."""
+    number = {"x86_64": 316, "aarch64": 276}[os.uname().machine]
+    load, equal, give = 0x20, 0x15, 0x06  # of struct seccomp_data: nr at 0, the fifth argument at 48
+    program = struct.pack("=" + "HBBI" * 6, load, 0, 0, 0, equal, 0, 3, number, load, 0, 0, 48, equal, 0, 1, 2,
+                          give, 0, 0, 0x00050000 | errno.EINVAL, give, 0, 0, 0x7FFF0000)
+    code = ctypes.create_string_buffer(program)
+    header = ctypes.create_string_buffer(struct.pack("@HP", 6, ctypes.addressof(code)))
+    libc = ctypes.CDLL(None, use_errno=True)
+    pr_set_no_new_privs, pr_set_seccomp, filter_mode = 38, 22, 2
+    if libc.prctl(pr_set_no_new_privs, 1, 0, 0, 0) != 0 or libc.prctl(pr_set_seccomp, filter_mode, header, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "seccomp")
+
+
 class Copies(RunTest):
     options = "size=64M,xattr"
 
@@ -564,6 +581,41 @@ class Copies(RunTest):
             result = self.shell("echo ran", *options)
             self.assertEqual((result.returncode, result.stdout), (125, ""), options)
             self.assertRegex(result.stderr, rf"^ztmpfs run: [^\n]*{culprit}[^\n]*\n$")
+
+    def test_symbolic_link_to_a_directory_is_refused_before_the_command_runs(self):
+        self.write("dist-1/old")
+        os.symlink("dist-1", self.path("dist"))
+        for options in ([], ["--replace"]):
+            result = self.shell("echo ran", "--copy-out", "dist", *options)
+            self.assertEqual((result.returncode, result.stdout, os.readlink(self.path("dist"))), (125, "", "dist-1"))
+            self.assertRegex(result.stderr, r"^ztmpfs run: [^\n]*/dist: it is a symbolic link to a directory\n$")
+
+    def kept_results(self, result):
+        """The paths that a run has named that could not put its results in their places."""
+        self.assertEqual(result.returncode, 125)
+        self.assertRegex(result.stderr, r"^ztmpfs run: cannot put [^\n]*\n$")
+        paths = re.findall(r"the result is in ([^;\n]+)", result.stderr)
+        self.assertEqual(sorted(name for name in os.listdir(self.here) if name.startswith("ztmpfs-")),
+                         sorted(os.path.basename(path) for path in paths))
+        return paths
+
+    def test_result_that_cannot_take_its_place_is_kept(self):
+        self.write("file", b"old")
+        self.write("directory/old", b"old")
+        for script, options in (("mkdir r; echo new > r/new", ["--copy-out", "r:file"]),
+                                ("echo new > r", ["--replace", "--copy-out", "r:directory"]),
+                                (f"echo new > r; mkdir -p {self.path('late/full')}", ["--copy-out", "r:late"]),
+                                (f"mkdir r; echo new > r/new; mkdir -p {self.path('later/full')}", ["--copy-out", "r:later"])):
+            (kept,) = self.kept_results(self.shell(script, *options))
+            name = os.path.join(kept, "new") if os.path.isdir(kept) else kept
+            self.assertEqual(mount_case.read_file(name), b"new\n", script)
+            shutil.rmtree(kept) if os.path.isdir(kept) else os.unlink(kept)
+        self.assertEqual((mount_case.read_file(self.path("file")), os.listdir(self.path("directory"))), (b"old", ["old"]))
+
+    def test_directory_is_replaced_where_names_cannot_be_exchanged(self):
+        self.write("d/old")
+        result = self.shell("mkdir d; echo new > d/new", "--replace", "--copy-out", "d", preexec_fn=refuse_exchange)
+        self.assertEqual((result.returncode, result.stderr, os.listdir(self.path("d"))), (0, "", ["new"]))
 
     def test_destination_without_room_is_left_alone(self):
         small = self.place.make_mountpoint("here/small")
