@@ -109,10 +109,13 @@ void CopyOut::copy(const std::string& work, bool has_failed) const {
   for (const Result& result : results_)
     if (!has_failed || result.wanted.always) wanted.push_back(&result);
   for (const Result* result : wanted) copy_aside(*result, work);
+  const auto is_in_the_way = [&](const Result* result) { return !obstacle(*result).empty(); };
+  const bool is_any_in_the_way = std::ranges::any_of(wanted, is_in_the_way);
   std::string failures;
   for (const Result* result : wanted) {
-    const std::string failure = publish(*result);
-    if (!failure.empty()) failures += (failures.empty() ? "" : "; ") + keep(*result, failure);
+    const std::string reason = is_any_in_the_way ? obstacle(*result) : publish(*result);
+    if (reason.empty() && !is_any_in_the_way) continue;
+    failures += (failures.empty() ? "" : "; ") + keep(*result, reason.empty() ? "another one cannot be" : reason);
   }
   if (!failures.empty()) throw std::runtime_error(failures);
 }
@@ -125,6 +128,16 @@ void CopyOut::copy_aside(const Result& result, const std::string& work) const {
   for (const std::string& parent : result.missing_parents)
     if (::mkdir(parent.c_str(), 0777) < 0 && errno != EEXIST) fail("cannot make " + parent);
   TreeCopy().copy(source.string(), result.aside);
+}
+
+// What the command has brought into the way of a copy meanwhile.
+std::string CopyOut::obstacle(const Result& result) const {
+  const std::string& destination = result.wanted.destination;
+  if (is_link_to_directory(destination)) return "it is a symbolic link to a directory";
+  if (!is_directory(destination))
+    return is_directory(result.aside) && is_there(destination) ? "it is a file, and the result a directory" : "";
+  if (!is_directory(result.aside)) return "it is a directory, and the result is none";
+  return replaces_ ? "" : "it is a directory";
 }
 
 // Returns why it cannot be done.

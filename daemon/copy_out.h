@@ -8,7 +8,8 @@
 namespace ztmpfs {
 
 /// The results of a run on their way out of its mount: first all are copied to where they are to be, under names of
-/// their own; then each takes its name with one rename(2). So a destination is what it was, or the whole result.
+/// their own; if nothing is in the way of any, each takes its name with one rename(2) then. So a destination is what it
+/// was, or the whole result.
 class CopyOut {
  public:
   /// To be made before the run. `name` is unlike that of any other run. Throws std::runtime_error if it can be told
@@ -34,6 +35,7 @@ class CopyOut {
 
   void check(const Result& result) const;
   void copy_aside(const Result& result, const std::string& work) const;
+  std::string obstacle(const Result& result) const;
   std::string publish(const Result& result) const;
   std::string keep(const Result& result, const std::string& why) const;
 

@@ -612,6 +612,14 @@ class Copies(RunTest):
             shutil.rmtree(kept) if os.path.isdir(kept) else os.unlink(kept)
         self.assertEqual((mount_case.read_file(self.path("file")), os.listdir(self.path("directory"))), (b"old", ["old"]))
 
+    def test_result_with_something_in_its_way_holds_the_others_back(self):
+        self.write("file", b"old")
+        self.write("a", b"old")
+        result = self.shell("echo new > a; mkdir r", "--copy-out", "a", "--copy-out", "r:file")
+        kept, directory = self.kept_results(result)
+        self.assertEqual((mount_case.read_file(self.path("a")), mount_case.read_file(kept)), (b"old", b"new\n"))
+        self.assertEqual((mount_case.read_file(self.path("file")), os.listdir(directory)), (b"old", []))
+
     def test_directory_is_replaced_where_names_cannot_be_exchanged(self):
         self.write("d/old")
         result = self.shell("mkdir d; echo new > d/new", "--replace", "--copy-out", "d", preexec_fn=refuse_exchange)
