@@ -61,14 +61,14 @@ std::vector<Process> read_processes(const std::string& proc) {
 
 }  // namespace
 
-std::vector<pid_t> find_descendants(pid_t ancestor, pid_t spared, const std::string& proc) {
+std::vector<pid_t> find_descendants(pid_t ancestor, const std::vector<pid_t>& spared, const std::string& proc) {
   const std::vector<Process> processes = read_processes(proc);
   std::vector<pid_t> found;
   std::vector<pid_t> parents{ancestor};
   // What has ended is looked through, too: its children may not have got their new parent yet.
   for (size_t i = 0; i < parents.size(); ++i) {
     for (const Process& process : processes) {
-      if (process.parent != parents[i] || process.pid == spared) continue;
+      if (process.parent != parents[i] || std::ranges::find(spared, process.pid) != spared.end()) continue;
       parents.push_back(process.pid);
       if (!process.has_ended) found.push_back(process.pid);
     }
@@ -76,8 +76,8 @@ std::vector<pid_t> find_descendants(pid_t ancestor, pid_t spared, const std::str
   return found;
 }
 
-std::vector<pid_t> end_descendants(pid_t spared, std::chrono::milliseconds grace, std::chrono::milliseconds patience,
-                                   const std::function<void()>& reap) {
+std::vector<pid_t> end_descendants(const std::vector<pid_t>& spared, std::chrono::milliseconds grace,
+                                   std::chrono::milliseconds patience, const std::function<void()>& reap) {
   const auto start = std::chrono::steady_clock::now();
   std::set<pid_t> told;
   while (true) {

@@ -36,6 +36,7 @@
 #include <optional>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "base/unique_fd.h"
 #include "daemon/copy_out.h"
@@ -110,13 +111,14 @@ std::optional<Ending> receive_ending(int socket) {
   return ending;
 }
 
-// In the place of a guard that was killed: all that it had are our children now.
-Ending clean_up_after_guard(const RunPlace& place, const CopyOut& results, int status) {
+// In the place of a guard that was killed: all that it had are our children now. `others` were so before it.
+Ending clean_up_after_guard(const RunPlace& place, const CopyOut& results, const std::vector<pid_t>& others,
+                            int status) {
   const auto reap = [] {
     while (::waitpid(-1, nullptr, WNOHANG) > 0) {
     }
   };
-  end_descendants(0, kRunGrace, kRunGrace + kRunPatience, reap);
+  end_descendants(others, kRunGrace, kRunGrace + kRunPatience, reap);
   results.remove_remains();
   place.remove();
   const std::string how = WIFSIGNALED(status) ? "was killed by signal " + std::to_string(WTERMSIG(status))
@@ -136,6 +138,8 @@ Ending run(const RunRequest& request) {
   UniqueFd ours(ends[0]);
   UniqueFd theirs(ends[1]);
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);
+  // Whoever has become ztmpfs run with exec may have had children.
+  const std::vector<pid_t> others = find_descendants(::getpid());
   const pid_t guard = ::fork();
   if (guard < 0) throw std::system_error(errno, std::generic_category(), "cannot start a process");
   if (guard == 0) {
@@ -146,7 +150,7 @@ Ending run(const RunRequest& request) {
   theirs.reset();
   const int status = follow(guard, ours.get(), signals.get());
   auto ending = receive_ending(ours.get());
-  return ending ? *ending : clean_up_after_guard(place, results, status);
+  return ending ? *ending : clean_up_after_guard(place, results, others, status);
 }
 
 std::string describe(const RunResult& result) {

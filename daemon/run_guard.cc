@@ -275,7 +275,7 @@ void RunGuard::run_command() {
   result_.kind = RunResult::Kind::kEnded;
   result_.status = *command_status_;
   result_.milliseconds = uint64_t(std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - start).count());
-  end_descendants(holder_, kRunGrace, kRunGrace + kRunPatience, [this] { reap(); });
+  end_descendants({holder_}, kRunGrace, kRunGrace + kRunPatience, [this] { reap(); });
 }
 
 // They are worth no failure.
@@ -312,7 +312,7 @@ std::string RunGuard::copy_out() {
 std::string RunGuard::clean_up() {
   const auto reap_all = [this] { reap(); };
   go_.reset();
-  end_descendants(holder_, kRunGrace, kRunGrace + kRunPatience, reap_all);
+  end_descendants({holder_}, kRunGrace, kRunGrace + kRunPatience, reap_all);
   if (holder_ != 0 && !has_holder_ended_) ::kill(holder_, SIGTERM);
   // The holder, its server and what they have started get their time, and an end.
   const auto until = Clock::now() + kRunUnmountMax;
@@ -320,7 +320,7 @@ std::string RunGuard::clean_up() {
     ::poll(nullptr, 0, 5);
     reap();
   }
-  const std::vector<pid_t> left = end_descendants(0, std::chrono::milliseconds(0), kRunPatience, reap_all);
+  const std::vector<pid_t> left = end_descendants({}, std::chrono::milliseconds(0), kRunPatience, reap_all);
   results_.remove_remains();
   std::string text;
   for (const pid_t pid : left) text += (text.empty() ? "still running: " : ", ") + std::to_string(pid);
@@ -400,7 +400,7 @@ void RunGuard::take_message() {
 // terminal that goes away is told to the leader of the session alone, which the front process may be.
 bool RunGuard::is_to_be_forwarded(const RunSignal& signal) const {
   if (signal.is_from_kernel != 0) return signal.signal == SIGHUP || ::getpgid(command_) != group_;
-  const std::vector<pid_t> own = find_descendants(::getpid(), holder_);
+  const std::vector<pid_t> own = find_descendants(::getpid(), {holder_});
   return std::ranges::find(own, signal.sender) == own.end();
 }
 

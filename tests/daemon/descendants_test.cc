@@ -35,7 +35,7 @@ TEST(Descendants, AreFoundThroughAllGenerations) {
   proc.add(11, 10);
   proc.add(5, 11);  // numbers come round
   proc.add(12, 1);
-  EXPECT_THAT(find_descendants(10, 0, proc.path()), ElementsAre(11, 5));
+  EXPECT_THAT(find_descendants(10, {}, proc.path()), ElementsAre(11, 5));
 }
 
 TEST(Descendants, SparedOnesAndTheirOwnAreLeftOut) {
@@ -43,21 +43,21 @@ TEST(Descendants, SparedOnesAndTheirOwnAreLeftOut) {
   proc.add(11, 10);
   proc.add(12, 11);
   proc.add(13, 10);
-  EXPECT_THAT(find_descendants(10, 11, proc.path()), ElementsAre(13));
+  EXPECT_THAT(find_descendants(10, {11}, proc.path()), ElementsAre(13));
 }
 
 TEST(Descendants, OfOnesThatHaveEndedCount) {
   const FakeProc proc;
   proc.add(11, 10, "sh", 'Z');
   proc.add(12, 11);
-  EXPECT_THAT(find_descendants(10, 0, proc.path()), ElementsAre(12));
+  EXPECT_THAT(find_descendants(10, {}, proc.path()), ElementsAre(12));
 }
 
 TEST(Descendants, NamesMayLookLikeFields) {
   const FakeProc proc;
   proc.add(11, 10, "a) S 99 (b");
   proc.add(12, 10, "new\nline");
-  EXPECT_THAT(find_descendants(10, 0, proc.path()), UnorderedElementsAre(11, 12));
+  EXPECT_THAT(find_descendants(10, {}, proc.path()), UnorderedElementsAre(11, 12));
 }
 
 TEST(Descendants, EndIncludingThoseThatIgnoreItOrAreStopped) {
@@ -75,7 +75,7 @@ TEST(Descendants, EndIncludingThoseThatIgnoreItOrAreStopped) {
       while (::waitpid(-1, nullptr, WNOHANG) > 0) {
       }
     };
-    const auto left = end_descendants(0, std::chrono::milliseconds(100), std::chrono::seconds(20), reap);
+    const auto left = end_descendants({}, std::chrono::milliseconds(100), std::chrono::seconds(20), reap);
     ::_exit(left.empty() && ::waitpid(-1, nullptr, WNOHANG) < 0 ? 0 : 1);
   }
   int status = -1;

@@ -356,6 +356,22 @@ class Kills(RunTest):
         self.assertRegex(errors, r"^ztmpfs run: [^\n]*guard[^\n]*\n$")
         self.assertEqual(self.leftovers(), ([], [], []))
 
+    def test_children_from_before_the_run_outlive_a_killed_guard(self):
+        ready, ztmpfs = "echo ready; exec sleep 100", " ".join(self.command("-q"))
+        process = subprocess.Popen(["sh", "-c", f"(sleep 100 & echo early; exec sleep 100) & exec {ztmpfs} sh -c '{ready}'"],
+                                   env=self.place.environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                                   text=True)
+        self.addCleanup(process.stdout.close)
+        self.assertEqual(sorted([process.stdout.readline(), process.stdout.readline()]), ["early\n", "ready\n"])
+        os.kill(self.process_named("ztmpfs-guard"), signal.SIGKILL)
+        status = process.wait(mounting.PATIENCE)
+        left = self.leftovers()
+        for pid, _ in left[1]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.assertEqual((status, [name for _, name in left[1]]), (125, ["sleep", "sleep"]))
+        self.assertEqual((left[0], left[2]), ([], []))
+
     def test_holder_killed(self):
         process = self.start()
         os.kill(self.holder(), signal.SIGKILL)
