@@ -238,6 +238,7 @@ void Holder::take_signals() {
     } else if (info.ssi_signo == SIGTERM && service_.keeps_image() && !predecessor_) {
       leave();
     } else {
+      if (before_stop_) before_stop_();
       stop(::strsignal(int(info.ssi_signo)));
     }
   }

@@ -5,6 +5,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "base/clock.h"
 #include "base/image.h"
@@ -40,6 +41,10 @@ class Holder {
   /// Has the mount served until it has ended, and what is kept then until that is taken over or forgotten. Returns the
   /// exit code; throws std::runtime_error with a sentence if it never became usable.
   int run();
+
+  /// Is called at each signal that is to end the mount, before it is unmounted; meanwhile the server is not looked
+  /// after.
+  void set_before_stop(std::function<void()> before_stop) { before_stop_ = std::move(before_stop); }
 
  private:
   using Milliseconds = std::chrono::milliseconds;
@@ -116,6 +121,7 @@ class Holder {
 
   const Options options_;
   const std::function<void()> on_ready_;
+  std::function<void()> before_stop_;
   ServiceProtocol service_;
   const bool is_image_adopted_;  // from the service manager
   const bool is_mount_adopted_;  // too

@@ -122,7 +122,8 @@ std::string prepare_mountpoint(const Options& options) {
 
 }  // namespace
 
-int hold_in_background(const Options& options, ServiceProtocol service, UniqueFd report) {
+int hold_in_background(const Options& options, ServiceProtocol service, UniqueFd report,
+                       std::function<void()> before_stop) {
   ::setsid();
   for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) point_at_null(fd);
   if (::chdir("/") < 0) return EXIT_FAILURE;
@@ -133,7 +134,9 @@ int hold_in_background(const Options& options, ServiceProtocol service, UniqueFd
       [[maybe_unused]] const ssize_t written = ::write(report.get(), &kReady, 1);
       report.reset();
     };
-    exit_code = Holder(options, on_ready, std::move(service)).run();
+    Holder holder(options, on_ready, std::move(service));
+    holder.set_before_stop(std::move(before_stop));
+    exit_code = holder.run();
   } catch (const std::exception& error) {
     const std::string_view sentence = error.what();
     if (report) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -16,7 +17,8 @@ int launcher_main(const std::vector<std::string>& arguments);
 
 /// In a process that was forked for it: leaves the session and what it has inherited of stdin, stdout and stderr, and
 /// holds the mount until it has ended. `report` gets kReady when the mount is usable, or the sentence why it is not,
-/// and is closed then. Returns the exit code.
-int hold_in_background(const Options& options, ServiceProtocol service, UniqueFd report);
+/// and is closed then. `before_stop` as of Holder. Returns the exit code.
+int hold_in_background(const Options& options, ServiceProtocol service, UniqueFd report,
+                       std::function<void()> before_stop = {});
 
 }  // namespace ztmpfs

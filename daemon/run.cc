@@ -14,7 +14,7 @@
 //              that is left, ends it and cleans up
 //   holder     its server unmounts; the guard ends the command: 125
 //   server     the holder starts another one; the command goes on
-//   front and guard, at once: the holder unmounts and removes the directories
+//   front and guard, at once: the holder kills what uses the mount, unmounts and removes the directories
 //   all of them, at once: the next run removes what they have left (RunPlace::remove_abandoned)
 #include "daemon/run.h"
 

@@ -7,6 +7,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -30,6 +31,7 @@
 #include "daemon/descendants.h"
 #include "daemon/first_open.h"
 #include "daemon/launcher.h"
+#include "daemon/run_orphans.h"
 #include "daemon/server_descriptors.h"
 #include "daemon/service_protocol.h"
 #include "daemon/tree_copy.h"
@@ -136,6 +138,7 @@ RunGuard::RunGuard(const RunRequest& request, const RunPlace& place, const Optio
       options_(options),
       results_(results),
       inherited_(signals),
+      front_pid_(::getppid()),
       group_(::getpgrp()),
       front_(std::move(front)) {
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);
@@ -252,11 +255,15 @@ void RunGuard::become_holder(pid_t guard, UniqueFd report) {
   end_with(guard, SIGTERM);
   ::prctl(PR_SET_NAME, "ztmpfs");
   close_all_but({report.get()});
+  const UniqueFd front(int(::syscall(SYS_pidfd_open, front_pid_, 0)));
+  const auto end_users = [&] {
+    if (::getppid() != guard) end_orphaned_users(place_.mountpoint(), front.get());
+  };
   int exit_code = EXIT_FAILURE;
   try {
     static_cast<void>(ServiceProtocol::from_environment());  // none of our business, nor of the server's
     const UniqueFd lock = place_.make(options_.allow_other);
-    exit_code = hold_in_background(options_, {}, std::move(report));
+    exit_code = hold_in_background(options_, {}, std::move(report), end_users);
   } catch (const std::exception& error) {
     write_all(report.get(), error.what());
   }

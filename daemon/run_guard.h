@@ -64,6 +64,7 @@ class RunGuard {
   const Options& options_;
   const CopyOut& results_;
   const InheritedSignals& inherited_;
+  const pid_t front_pid_;
   const pid_t group_;  // the front process's and the command's
   UniqueFd front_;
   UniqueFd go_;  // a byte in it starts the command

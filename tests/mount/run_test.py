@@ -391,11 +391,19 @@ class Kills(RunTest):
         self.assertEqual(self.leftovers(), ([], [], []))
 
     def test_front_and_guard_killed_at_once(self):
-        process, _ = self.start_shell("echo ready; exec sleep 100")
-        guard = self.process_named("ztmpfs-guard")
-        os.kill(guard, signal.SIGSTOP)
+        for script in ("echo ready; exec sleep 100", "sleep 100 & (cd /; exec setsid sleep 100 3> $TMPDIR/a) & echo ready; wait"):
+            process, _ = self.start_shell(script)
+            guard = self.process_named("ztmpfs-guard")
+            os.kill(guard, signal.SIGSTOP)
+            process.kill()
+            os.kill(guard, signal.SIGKILL)
+            self.assert_nothing_left()
+
+    def test_guard_and_front_killed_one_after_the_other(self):
+        process, _ = self.start_shell("sleep 100 & echo ready; wait")
+        process.send_signal(signal.SIGSTOP)
+        os.kill(self.process_named("ztmpfs-guard"), signal.SIGKILL)
         process.kill()
-        os.kill(guard, signal.SIGKILL)
 
     def test_server_killed_and_the_command_goes_on(self):
         process, _ = self.start_shell("echo data > file; echo ready; sleep 0.5; cat file; ls; exit 6")
