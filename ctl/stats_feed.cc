@@ -50,7 +50,7 @@ std::optional<StatsSample> StatsFeed::take() {
     const ControlAnswer answer = control_request(mount_.socket_path, "GET", "/v1/stats", kPatience);
     if (answer.status == 200) body = answer.body;
   } catch (const std::exception&) {
-    // Either the mount is no more, or its server: its holder knows.
+    body.clear();  // either the mount is no more, or its server: its holder knows
   }
   if (body.empty()) {
     throw_if_ended();
