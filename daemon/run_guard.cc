@@ -116,11 +116,6 @@ void write_all(int fd, std::string_view text) {
 
 std::string figures(const std::string& socket) { return control_request(socket, "GET", "/v1/stats").body; }
 
-void make_directory(const std::string& path, mode_t mode) {
-  if (::mkdir(path.c_str(), mode) < 0 || ::chmod(path.c_str(), mode) < 0)
-    throw std::runtime_error("cannot make " + path + ": " + std::strerror(errno));
-}
-
 // A copy has two directories open per level.
 void allow_many_files() {
   rlimit limit{};
@@ -183,8 +178,8 @@ std::string RunGuard::serve() {
 // In a step.
 void RunGuard::prepare() const {
   make_first_open(place_.mountpoint());
-  make_directory(place_.temporary(), 01777);
-  if (request_.copy_in.empty()) return make_directory(place_.work(), options_.allow_other ? 0755 : 0700);
+  place_.make_temporary();
+  if (request_.copy_in.empty()) return place_.make_work(options_.allow_other);
   allow_many_files();
   struct stat status{};
   if (::stat(place_.mountpoint().c_str(), &status) < 0)

@@ -78,6 +78,10 @@ UniqueFd RunPlace::make(bool is_open_to_others) const {
   return lock;
 }
 
+void RunPlace::make_temporary() const { make_directory(temporary(), 01777); }
+
+void RunPlace::make_work(bool is_open_to_others) const { make_directory(work(), is_open_to_others ? 0755 : 0700); }
+
 bool RunPlace::remove() const {
   for (int layer = 0; layer < kLayersMax && find_mount(read_mount_table(), mountpoint()) != nullptr; ++layer)
     detach_mount(mountpoint());

@@ -27,6 +27,10 @@ class RunPlace {
   /// Makes the directories, closed to other users unless `is_open_to_others`. The result is a lock that says, for as
   /// long as any process has it, that they are not abandoned. Throws std::runtime_error.
   UniqueFd make(bool is_open_to_others) const;
+  /// In the mount, once it is there: the command's directories. Only TMPDIR is for everybody to write to. They throw
+  /// std::runtime_error.
+  void make_temporary() const;
+  void make_work(bool is_open_to_others) const;
 
   /// Detaches what is still mounted there, and removes the directories and what holder and server leave in the runtime
   /// directory if they are killed; what is not there is no error. To be called when they have ended. False if
