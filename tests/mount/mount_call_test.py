@@ -5,11 +5,8 @@ usage: mount_call_test.py DIRECTORY_OF_BINARIES
 """
 
 import os
-import subprocess
-import unittest
 
 import mount_case
-import mounting
 from mount_case import MIB, MountTest, write_file
 
 
@@ -26,12 +23,7 @@ class MountCall(MountTest):
             """
         if os.path.realpath("/sbin") != "/usr/sbin":
             self.skipTest("/sbin is not /usr/sbin")
-        result = subprocess.run(["unshare", "-m", "sh", "-c", prepare + script, "sh", self.binaries, self.mountpoint],
-                                env=self.place.environment, capture_output=True, text=True,
-                                timeout=mounting.PATIENCE, check=False)
-        self.assertEqual(result.returncode, exit_code, result.stdout + result.stderr)
-        self.assert_clean()
-        return result.stdout, result.stderr
+        return self.run_apart(prepare + script, exit_code)
 
     def test_both_types_make_the_same_mount(self):
         out, err = self.shell("""

@@ -61,6 +61,15 @@ class MountTest(unittest.TestCase):
             return result.returncode == 0
         self.assertTrue(mounting.wait_until(try_it), "cannot unmount")
 
+    def run_apart(self, script, exit_code):
+        """Standard output and error of a shell script in a mount namespace of its own; $1: the programs, $2: the mount point."""
+        result = subprocess.run(["unshare", "-m", "sh", "-c", script, "sh", self.binaries, self.mountpoint],
+                                env=self.place.environment, capture_output=True, text=True,
+                                timeout=mounting.PATIENCE, check=False)
+        self.assertEqual(result.returncode, exit_code, result.stdout + result.stderr)
+        self.assert_clean()
+        return result.stdout, result.stderr
+
     def assert_clean(self):
         self.assertTrue(mounting.wait_until(self.place.is_clean), self.place.leftovers())
 

@@ -148,12 +148,7 @@ class MountCommand(MountTest):
             ln -s "$1/ztmpfs" "$1/ztmpfsctl" /usr/local/sbin/
             M="$2"
             """
-        result = subprocess.run(["unshare", "-m", "sh", "-c", prepare + script, "sh", self.binaries, self.mountpoint],
-                                env=self.place.environment, capture_output=True, text=True,
-                                timeout=mounting.PATIENCE, check=False)
-        self.assertEqual(result.returncode, exit_code, result.stdout + result.stderr)
-        self.assert_clean()
-        return result.stdout, result.stderr
+        return self.run_apart(prepare + script, exit_code)
 
     def write_fstab(self, options, source="disk"):
         path = os.path.join(self.place.directory, "fstab")
